@@ -1,0 +1,698 @@
+"""Two thin transports over :mod:`airflow_provider_apns.exports`: requests for workers, aiohttp for event loops."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import ssl
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from datetime import date, datetime, timedelta, timezone
+from functools import cache, cached_property
+from typing import IO, TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import aiohttp
+import certifi
+import requests
+import urllib3
+from airflow.providers.common.compat.sdk import BaseHook
+from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception
+from yarl import URL
+
+from airflow_provider_apns import _compat
+from airflow_provider_apns.bodies import AnswerBody, BodyDecoder
+from airflow_provider_apns.exceptions import (
+    ApnsError,
+    ApnsNotFoundError,
+    ApnsServiceError,
+    ApnsTokenError,
+)
+from airflow_provider_apns.exports import (
+    MAX_ANSWER_BYTES,
+    MAX_REDIRECTS,
+    MAX_TRIES,
+    OLDEST_DAY,
+    Account,
+    Dataset,
+    Export,
+    ExportRequest,
+    HttpAnswer,
+    HttpRequest,
+    Origin,
+    Window,
+    follow_download,
+    network_failure,
+    read_export_requested,
+    read_export_status,
+    request_download,
+    request_export,
+    request_status,
+    retry_delay,
+    should_retry,
+)
+from airflow_provider_apns.reports import CsvCheck
+from airflow_provider_apns.storage import Download, check_free, object_path, publishing
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Connection, ObjectStoragePath
+
+    Build = Callable[[Account], HttpRequest]
+    Read = Callable[[HttpAnswer, Account], Export]
+
+CONNECT_TIMEOUT = 10.0
+READ_TIMEOUT = 30.0
+"""Seconds without a single byte after which a try is given up."""
+
+MAX_BYTES = 4 << 30
+"""The largest decompressed report that is downloaded unless a task says otherwise."""
+
+POOL_SIZE = 100
+"""The most connections that one event loop holds open."""
+
+_CHUNK = 1 << 18
+_NETWORK_ERRORS = (requests.RequestException, urllib3.exceptions.HTTPError, aiohttp.ClientError, OSError, TimeoutError)
+
+
+def utc_now() -> datetime:
+    """Return the current time; the only clock that the hooks read."""
+    return datetime.now(tz=timezone.utc)
+
+
+def read_account(connection: Connection, conn_id: str) -> Account:
+    """
+    Read an Airflow connection of type ``apns``, and mask its token in all logs.
+
+    :raises ApnsConnectionError: naming the field that is missing or wrong.
+    """
+    from airflow.providers.common.compat.sdk import mask_secret
+
+    account = Account.read(
+        conn_id,
+        login=connection.login,
+        password=connection.password,
+        host=connection.host,
+        port=connection.port,
+        schema=connection.schema,
+        extra=connection.extra_dejson,
+    )
+    mask_secret(str(account.token))
+    return account
+
+
+class _Patience:
+    """
+    Tells when to give up: after :data:`MAX_TRIES`.
+
+    While a server that limits the rate lets other requests of the same batch through, tries are not counted:
+    the batch makes progress, only slowly.
+
+    :param answers: returns how many answers there were so far.
+    :param tries: how many tries there are.
+    """
+
+    def __init__(self, answers: Callable[[], int], tries: int) -> None:
+        self._answers = answers
+        self._tries = tries
+        self._seen = answers()
+        self._idle = 0
+
+    def __call__(self, state: RetryCallState) -> bool:
+        error = _error(state)
+        limited = isinstance(error, ApnsServiceError) and error.slow_down
+        moving = limited and self._answers() > self._seen
+        self._idle = 1 if moving else self._idle + 1
+        self._seen = self._answers()
+        return self._idle >= self._tries
+
+
+def _error(state: RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome else None
+
+
+def _retry_options(log: Any, patience: _Patience) -> dict[str, Any]:
+    """Return tenacity's settings, which both transports share; the rules themselves are in ``exports``."""
+
+    def tell(state: RetryCallState) -> None:
+        delay = state.next_action.sleep if state.next_action else 0
+        log.warning("%s Trying again in %.0f s (try %d).", _error(state), delay, state.attempt_number + 1)
+
+    return {
+        "retry": retry_if_exception(should_retry),
+        "wait": lambda state: retry_delay(_error(state), state.attempt_number),
+        "stop": patience,
+        "before_sleep": tell,
+        "reraise": True,
+    }
+
+
+class _Receiver:
+    """Passes a report on to a file, decompressed, and checks that it is whole and a CSV of the dataset."""
+
+    def __init__(
+        self, headers: Mapping[str, str], file: IO[bytes], dataset: Dataset | None, max_bytes: int, what: str
+    ) -> None:
+        self._decoder = BodyDecoder(headers, max_bytes, what)
+        self._check = CsvCheck(dataset, what)
+        self._file = file
+
+    def feed(self, chunk: bytes) -> None:
+        for piece in self._decoder.feed(chunk):
+            self._pass_on(piece)
+
+    def finish(self) -> None:
+        for piece in self._decoder.rest():
+            self._pass_on(piece)
+        self._decoder.check_whole()
+        self._check.finish()
+
+    def _pass_on(self, piece: bytes) -> None:
+        self._check.feed(piece)
+        self._file.write(piece)
+
+
+def _too_many_redirects(what: str) -> ApnsServiceError:
+    return ApnsServiceError(f"The download of the {what} was redirected more than {MAX_REDIRECTS} times.")
+
+
+@cache
+def proxy_for(server: str) -> str | None:
+    """Return the proxy that the environment names for a server; never one for this machine's own addresses."""
+    origin = Origin.of(server)
+    if origin is None or origin.is_loopback:
+        return None
+    return requests.utils.select_proxy(server, requests.utils.get_environ_proxies(server))
+
+
+def ca_bundle() -> str:
+    """Return the certificates to trust: those the environment names, in the way of ``requests``, or certifi's."""
+    named = (os.environ.get(name) for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"))
+    return next((path for path in named if path), certifi.where())
+
+
+_downloading: ContextVar[bool] = ContextVar("apns_downloading", default=False)
+
+
+def _hide_signed_url(record: logging.LogRecord) -> bool:
+    """Keep signed URLs out of urllib3's DEBUG lines, which quote the path of every request."""
+    if _downloading.get() and isinstance(record.args, tuple):
+        record.args = tuple("/***" if isinstance(arg, str) and arg.startswith("/") else arg for arg in record.args)
+    return True
+
+
+logging.getLogger("urllib3.connectionpool").addFilter(_hide_signed_url)
+
+
+class ApnsHook(BaseHook):
+    """
+    Talks to Apple's data export API from a worker.
+
+    Transient failures (no connection, 408, 429, 5xx, an answer that is not the documented one) are tried again with
+    capped exponential backoff and jitter, obeying ``Retry-After``; a repeated request for an export is safe by
+    Apple's rule, since it answers with the same status URL for 24 hours.
+
+    :param apns_conn_id: the :ref:`connection <howto/connection:apns>`: one data export token, so one app and
+        one dataset.
+    :param max_bytes: the largest decompressed report to download, a guard against decompression bombs.
+    """
+
+    conn_name_attr = "apns_conn_id"
+    default_conn_name = "apns_default"
+    conn_type = "apns"
+    hook_name = "Apple Push Notification service (APNs)"
+
+    def __init__(self, apns_conn_id: str = default_conn_name, *, max_bytes: int = MAX_BYTES) -> None:
+        super().__init__()
+        self.apns_conn_id = apns_conn_id
+        self.max_bytes = max_bytes
+        self._tries = MAX_TRIES
+
+    @cached_property
+    def account(self) -> Account:
+        """
+        The connection's content.
+
+        :raises ApnsConnectionError: if it is incomplete.
+        :raises ApnsTokenError: if the token says that it has expired.
+        """
+        account = read_account(self.get_connection(self.apns_conn_id), self.apns_conn_id)
+        account.claims.check_expiry(utc_now(), self.apns_conn_id)
+        if notice := account.claims.renewal_notice(utc_now(), self.apns_conn_id):
+            self.log.warning(notice)
+        return account
+
+    def get_conn(self) -> requests.Session:
+        """Return the HTTP session, which knows no token: each request brings its own headers."""
+        return self._session
+
+    @cached_property
+    def _session(self) -> requests.Session:
+        session = requests.Session()
+        session.trust_env = False  # A netrc entry must not add credentials; proxies and certificates are set here.
+        session.verify = ca_bundle()
+        return session
+
+    def request_export(
+        self,
+        dataset: str,
+        start_date: str | date,
+        end_date: str | date,
+        channel_id: str | None = None,
+        app_id: str | None = None,
+        url_expires_in_minutes: int = 60,
+    ) -> Export:
+        """
+        Ask Apple to build a report.
+
+        Asking the same again within 24 hours gives the same export.
+
+        :param dataset: ``application``, ``channel`` or ``delivery``, or Apple's own name of it.
+        :param start_date: first day, ``yyyy-MM-dd``, at most 30 days ago (UTC).
+        :param end_date: last day, included; later than the first, and over (UTC).
+        :param channel_id: base64; for the channel dataset, and only for it.
+        :param app_id: bundle identifier, if not the connection's.
+        :param url_expires_in_minutes: how long a download URL shall live, 20 to 60.
+        :return: the export, still being built.
+        :raises ApnsInvalidRequestError: if an argument breaks one of Apple's rules; nothing is sent.
+        :raises ApnsError: see :mod:`airflow_provider_apns.exceptions`.
+        """
+        request = ExportRequest(
+            Dataset.parse(dataset),
+            Window.read(start_date, end_date, utc_now().date()),
+            channel_id,
+            url_expires_in_minutes,
+        )
+        return self._request(request, app_id)
+
+    def _request(self, request: ExportRequest, app_id: str | None) -> Export:
+        app = self.account.resolve_app_id(app_id)
+        return self._ask(
+            lambda account: request_export(account, request, app),
+            lambda answer, account: read_export_requested(answer, account, request, app),
+        )
+
+    def get_export(self, status_url: str) -> Export:
+        """
+        Ask for an export's status.
+
+        :param status_url: what :meth:`request_export` returned.
+        :return: the export; with a new download URL, if it is ready.
+        :raises ApnsError: see :mod:`airflow_provider_apns.exceptions`.
+        """
+        return self._ask(
+            lambda account: request_status(account, status_url),
+            lambda answer, account: read_export_status(answer, account, status_url),
+        )
+
+    def download_export(
+        self,
+        status_url: str,
+        path: str | ObjectStoragePath,
+        *,
+        dataset: str | None = None,
+        overwrite: bool = True,
+    ) -> Download:
+        """
+        Download a report, byte for byte as Apple built it, in bounded memory.
+
+        The object appears at its destination only once it is whole and known to be a CSV of Apple's.
+
+        :param status_url: what :meth:`request_export` returned.
+        :param path: where to write: any ``ObjectStoragePath``, its URL, or a local path.
+        :param dataset: the dataset that it must be; any of Apple's without it.
+        :param overwrite: whether to replace what is there.
+        :return: path, size in bytes and SHA-256 of what was written.
+        :raises ApnsError: see :mod:`airflow_provider_apns.exceptions`.
+        """
+        expected = Dataset.parse(dataset) if dataset else None
+        target = object_path(path)
+        check_free(target, overwrite)
+        return self._retrying()(self._download, status_url, target, expected)
+
+    def _download(self, status_url: str, target: ObjectStoragePath, dataset: Dataset | None) -> Download:
+        what = f"report of export {status_url}"
+        data_url = _ready(self.get_export(status_url)).data_url or ""
+        with publishing(target) as file:
+            with self._open_download(request_download(data_url, what)) as response:
+                receiver = _Receiver(response.headers, file, dataset, self.max_bytes, what)  # type: ignore[arg-type]
+                for chunk in _raw_chunks(response, what):
+                    receiver.feed(chunk)
+                receiver.finish()
+            return file.result()
+
+    @contextmanager
+    def _open_download(self, request: HttpRequest) -> Iterator[requests.Response]:
+        flag = _downloading.set(True)
+        try:
+            for _ in range(MAX_REDIRECTS + 1):
+                with self._send(request) as response:
+                    answer = HttpAnswer(response.status_code, response.headers, utc_now())
+                    if (target := follow_download(answer, request)) is None:
+                        yield response
+                        return
+                request = target
+            raise _too_many_redirects(request.what)
+        finally:
+            _downloading.reset(flag)
+
+    def _retrying(self) -> Retrying:
+        return Retrying(**_retry_options(self.log, _Patience(lambda: 0, self._tries)))
+
+    def _ask(self, build: Build, read: Read) -> Export:
+        return self._retrying()(self._ask_once, build, read)
+
+    def _ask_once(self, build: Build, read: Read) -> Export:
+        try:
+            return read(self._exchange(build(self.account)), self.account)
+        except ApnsTokenError:
+            if not self._token_was_replaced():
+                raise
+        return read(self._exchange(build(self.account)), self.account)
+
+    def _token_was_replaced(self) -> bool:
+        refused = self.account.token
+        del self.account
+        return self.account.token != refused
+
+    def _exchange(self, request: HttpRequest) -> HttpAnswer:
+        with self._send(request) as response:
+            body = AnswerBody(response.headers, MAX_ANSWER_BYTES)
+            for chunk in _raw_chunks(response, request.what):
+                if not body.feed(chunk):
+                    break
+            return HttpAnswer(response.status_code, response.headers, utc_now(), body.decoded())
+
+    def _send(self, request: HttpRequest) -> requests.Response:
+        proxy = proxy_for(request.server)
+        try:
+            return self._session.request(
+                request.method,
+                request.url,
+                data=request.body,
+                headers=request.headers,
+                timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
+                stream=True,
+                allow_redirects=False,
+                proxies={"http": proxy, "https": proxy} if proxy else None,
+            )
+        except _NETWORK_ERRORS as error:
+            failure = network_failure(request, error)
+        # Outside of the handler: the library's error quotes the URL, and must not be chained to ours.
+        raise failure
+
+    def test_connection(self) -> tuple[bool, str]:
+        """
+        Try the connection, for the Test button and ``airflow connections test``.
+
+        Apple has no call for that, so an export of the oldest days, which are settled, is asked for: it shows
+        that host, team, app and token fit together, and stands in no later request's way.
+
+        :return: whether it works, and a text that says so or tells what to do.
+        """
+        self._tries = 1
+        try:
+            account = self.account
+            dataset = self._probe()
+        except ApnsError as error:
+            return False, str(error)
+        except Exception as error:  # Whatever it is, the person at the form wants to read it.
+            return False, f"{type(error).__name__}: {error}"
+        expiry = account.claims.expires_at
+        until = f" It expires on {expiry:%Y-%m-%d}." if expiry else ""
+        return True, (
+            f"Apple accepts the token of team {account.team_id} for the {dataset.short_name} dataset "
+            f"of {account.resolve_app_id(None)}.{until}"
+        )
+
+    def _probe(self) -> Dataset:
+        """Return the dataset that the token is for."""
+        oldest = utc_now().date() - timedelta(days=OLDEST_DAY - 1)
+        window = Window(oldest, oldest + timedelta(days=1))
+        refusals = []
+        for dataset in Dataset:
+            channel_id = _NO_CHANNEL if dataset is Dataset.CHANNEL else None
+            try:
+                self._request(ExportRequest(dataset, window, channel_id), None)
+            except ApnsTokenError as error:
+                refusals.append(error)
+            except ApnsNotFoundError:
+                if not channel_id:
+                    raise
+                return dataset
+            else:
+                return dataset
+        raise refusals[0]
+
+
+_NO_CHANNEL = "AAAAAAAAAAAAAAAAAAAAAA=="
+"""A channel that no app has: a token for the channel dataset gets 404 for it, any other 401."""
+
+
+def _ready(export: Export) -> Export:
+    """Return an export that can be downloaded, or raise the error that says why it cannot."""
+    if not export.check().is_ready:
+        raise ApnsServiceError(
+            f"The export {export.status_url} is not ready (status {export.status}): wait for it with ApnsExportSensor."
+        )
+    return export
+
+
+def _raw_chunks(response: requests.Response, what: str) -> Iterator[bytes]:
+    stream = response.raw.stream(_CHUNK, decode_content=False)
+    while True:
+        try:
+            chunk = next(stream, None)
+        except _NETWORK_ERRORS as error:
+            failure = _broken_off(what, error)
+        else:
+            if chunk is None:
+                return
+            yield chunk
+            continue
+        raise failure
+
+
+def _broken_off(what: str, error: BaseException) -> ApnsServiceError:
+    return ApnsServiceError(f"The connection broke while the {what} was read ({type(error).__name__}).")
+
+
+class _SharedSession:
+    """The HTTP session of one event loop, and how many hooks use it."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self.session = session
+        self.users = 0
+
+
+_sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, _SharedSession] = WeakKeyDictionary()
+
+
+def _ssl_context() -> ssl.SSLContext:
+    bundle = ca_bundle()
+    if os.path.isdir(bundle):
+        return ssl.create_default_context(capath=bundle)
+    return ssl.create_default_context(cafile=bundle)
+
+
+@asynccontextmanager
+async def shared_session() -> AsyncIterator[aiohttp.ClientSession]:
+    """
+    Give the event loop's one HTTP session; the last user closes it.
+
+    All triggers of a triggerer thus share one pool of connections, kept alive between polls.
+    """
+    loop = asyncio.get_running_loop()
+    if loop not in _sessions:
+        context = await asyncio.to_thread(_ssl_context)
+        if loop not in _sessions:
+            _sessions[loop] = _SharedSession(_new_session(context))
+    shared = _sessions[loop]
+    shared.users += 1
+    try:
+        yield shared.session
+    finally:
+        shared.users -= 1
+        if not shared.users:
+            _sessions.pop(loop, None)
+            await shared.session.close()
+
+
+def _new_session(context: ssl.SSLContext) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=POOL_SIZE, ssl=context, ttl_dns_cache=300),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT, sock_read=READ_TIMEOUT),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+    )
+
+
+class ApnsAsyncHook(BaseHook):
+    """
+    Talks to Apple's data export API from an event loop; the rules are those of :class:`ApnsHook`.
+
+    Use it as an asynchronous context manager. A 429 or 503 makes all requests of the hook wait, not only the one
+    that got it.
+
+    :param apns_conn_id: the connection.
+    :param max_bytes: the largest decompressed report to download.
+    """
+
+    def __init__(self, apns_conn_id: str = ApnsHook.default_conn_name, *, max_bytes: int = MAX_BYTES) -> None:
+        super().__init__()
+        self.apns_conn_id = apns_conn_id
+        self.max_bytes = max_bytes
+        self._account: Account | None = None
+        self._answers = 0
+        self._paused_until = 0.0
+
+    async def __aenter__(self) -> ApnsAsyncHook:
+        self._shared = shared_session()
+        self._session = await self._shared.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc_info: Any) -> None:
+        await self._shared.__aexit__(*exc_info)
+
+    async def get_account(self) -> Account:
+        """
+        Return the connection's content, looked up once.
+
+        :raises ApnsConnectionError: if it is incomplete.
+        :raises ApnsTokenError: if the token says that it has expired.
+        """
+        if self._account is None:
+            account = read_account(await _compat.get_connection(self.apns_conn_id), self.apns_conn_id)
+            account.claims.check_expiry(utc_now(), self.apns_conn_id)
+            if notice := account.claims.renewal_notice(utc_now(), self.apns_conn_id):
+                self.log.warning(notice)
+            self._account = account
+        return self._account
+
+    async def request_export(self, request: ExportRequest, app_id: str | None = None) -> Export:
+        """Ask Apple to build a report; see :meth:`ApnsHook.request_export`."""
+        app = (await self.get_account()).resolve_app_id(app_id)
+        return await self._ask(
+            lambda account: request_export(account, request, app),
+            lambda answer, account: read_export_requested(answer, account, request, app),
+        )
+
+    async def get_export(self, status_url: str) -> Export:
+        """Ask for an export's status; see :meth:`ApnsHook.get_export`."""
+        return await self._ask(
+            lambda account: request_status(account, status_url),
+            lambda answer, account: read_export_status(answer, account, status_url),
+        )
+
+    async def download_export(self, status_url: str, file: IO[bytes], dataset: Dataset) -> None:
+        """
+        Download a report into a local file, and check that it is whole.
+
+        :param status_url: what :meth:`request_export` returned.
+        :param file: an empty, seekable binary file.
+        :param dataset: the dataset that it must be.
+        :raises ApnsError: see :mod:`airflow_provider_apns.exceptions`.
+        """
+        await self._retrying()(self._download, status_url, file, dataset)
+
+    async def _download(self, status_url: str, file: IO[bytes], dataset: Dataset) -> None:
+        what = f"report of export {status_url}"
+        data_url = _ready(await self.get_export(status_url)).data_url or ""
+        file.seek(0)
+        file.truncate()
+        async with self._open_download(request_download(data_url, what)) as response:
+            receiver = _Receiver(response.headers, file, dataset, self.max_bytes, what)
+            async for chunk in _received_chunks(response, what):
+                receiver.feed(chunk)
+            receiver.finish()
+        self._answers += 1
+
+    @asynccontextmanager
+    async def _open_download(self, request: HttpRequest) -> AsyncIterator[aiohttp.ClientResponse]:
+        for _ in range(MAX_REDIRECTS + 1):
+            async with await self._send(request) as response:
+                answer = HttpAnswer(response.status, response.headers, utc_now())
+                if (target := follow_download(answer, request)) is None:
+                    yield response
+                    return
+            request = target
+        raise _too_many_redirects(request.what)
+
+    def _retrying(self) -> AsyncRetrying:
+        options = _retry_options(self.log, _Patience(lambda: self._answers, MAX_TRIES))
+        tell = options["before_sleep"]
+
+        def tell_and_pause(state: RetryCallState) -> None:
+            tell(state)
+            self._pause(state)
+
+        return AsyncRetrying(**{**options, "before_sleep": tell_and_pause})
+
+    def _pause(self, state: RetryCallState) -> None:
+        """Make all requests wait as long as the one that was told to slow down."""
+        error = _error(state)
+        if isinstance(error, ApnsServiceError) and error.slow_down and state.next_action:
+            until = asyncio.get_running_loop().time() + state.next_action.sleep
+            self._paused_until = max(self._paused_until, until)
+
+    async def _ask(self, build: Build, read: Read) -> Export:
+        export: Export = await self._retrying()(self._ask_once, build, read)
+        self._answers += 1
+        return export
+
+    async def _ask_once(self, build: Build, read: Read) -> Export:
+        account = await self.get_account()
+        try:
+            return read(await self._exchange(build(account)), account)
+        except ApnsTokenError:
+            if not await self._token_was_replaced(account):
+                raise
+        account = await self.get_account()
+        return read(await self._exchange(build(account)), account)
+
+    async def _token_was_replaced(self, refused: Account) -> bool:
+        if self._account is refused:
+            self._account = None
+        return (await self.get_account()).token != refused.token
+
+    async def _exchange(self, request: HttpRequest) -> HttpAnswer:
+        async with await self._send(request) as response:
+            body = AnswerBody(response.headers, MAX_ANSWER_BYTES)
+            async for chunk in _received_chunks(response, request.what):
+                if not body.feed(chunk):
+                    response.close()
+                    break
+            return HttpAnswer(response.status, response.headers, utc_now(), body.decoded())
+
+    async def _send(self, request: HttpRequest) -> aiohttp.ClientResponse:
+        loop = asyncio.get_running_loop()
+        while (delay := self._paused_until - loop.time()) > 0:
+            await asyncio.sleep(delay)
+        try:
+            return await self._session.request(
+                request.method,
+                URL(request.url, encoded=True),
+                data=request.body,
+                headers=request.headers,
+                allow_redirects=False,
+                proxy=proxy_for(request.server),
+            )
+        except _NETWORK_ERRORS as error:
+            failure = network_failure(request, error)
+        # Outside of the handler: the library's error quotes the URL, and must not be chained to ours.
+        raise failure
+
+
+async def _received_chunks(response: aiohttp.ClientResponse, what: str) -> AsyncIterator[bytes]:
+    while True:
+        try:
+            chunk = await response.content.readany()
+        except (*_NETWORK_ERRORS, asyncio.TimeoutError) as error:
+            failure = _broken_off(what, error)
+        else:
+            if not chunk:
+                return
+            yield chunk
+            continue
+        raise failure

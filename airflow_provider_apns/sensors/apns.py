@@ -1,0 +1,96 @@
+"""Waiting for Apple to build an export."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnValue
+
+from airflow_provider_apns.exceptions import ApnsError, failing_at_once
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+
+class ApnsExportSensor(BaseSensorOperator):
+    """
+    Waits until an export can be downloaded, and returns its status URL for the task downstream.
+
+    While it is deferred (the default) it holds no worker slot. It looks at the export soon at first, then less and
+    less often up to ``poke_interval``. ``FAILED`` and ``EXPIRED`` fail the task at once, without retries;
+    ``timeout`` and ``soft_fail`` mean the same in every mode.
+
+    :param status_url: what :class:`~airflow_provider_apns.operators.apns.ApnsRequestExportOperator` returned.
+        (templated)
+    :param apns_conn_id: the connection that the export was requested with. (templated)
+    :param deferrable: whether to wait in the triggerer; without it, ``mode`` says how to wait in a worker.
+    :param poke_interval: seconds between two looks: the longest time when deferred, the exact one otherwise.
+    :param timeout: seconds after which the sensor gives up.
+    """
+
+    template_fields: Sequence[str] = ("status_url", "apns_conn_id")
+    ui_color = "#e8f0fe"
+
+    def __init__(
+        self,
+        *,
+        status_url: str,
+        apns_conn_id: str = "apns_default",
+        deferrable: bool = True,
+        poke_interval: timedelta | float = 60,
+        timeout: timedelta | float = 24 * 60 * 60,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(poke_interval=poke_interval, timeout=timeout, **kwargs)
+        self.status_url = status_url
+        self.apns_conn_id = apns_conn_id
+        self.deferrable = deferrable
+
+    @failing_at_once()
+    def execute(self, context: Context) -> Any:
+        """
+        Wait.
+
+        :return: the status URL.
+        """
+        if not self.deferrable:
+            return super().execute(context)
+        from airflow_provider_apns.triggers.apns import ApnsExportTrigger
+
+        self.log.info("Waiting for export %s, for %.0f s at most.", self.status_url, self.timeout)
+        self.defer(
+            trigger=ApnsExportTrigger(
+                status_url=self.status_url,
+                apns_conn_id=self.apns_conn_id,
+                poke_interval=float(self.poke_interval),
+            ),
+            method_name="execute_complete",
+            timeout=timedelta(seconds=self.timeout),
+        )
+
+    @failing_at_once()
+    def poke(self, context: Context) -> PokeReturnValue:
+        """Look once, from a worker."""
+        from airflow_provider_apns.hooks.apns import ApnsHook
+
+        export = ApnsHook(self.apns_conn_id).get_export(self.status_url).check()
+        if not export.is_ready:
+            self.log.info(
+                "Export %s is %s; looking again in %.0f s.", export.status_url, export.status, self.poke_interval
+            )
+        return PokeReturnValue(is_done=export.is_ready, xcom_value=self.status_url)
+
+    @failing_at_once()
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> str:
+        """
+        Take up the task after the wait.
+
+        :param event: what the trigger reported.
+        :return: the status URL.
+        """
+        if "error" in event:
+            raise ApnsError.from_event(event)
+        self.log.info("Export %s is ready.", self.status_url)
+        return self.status_url

@@ -1,0 +1,334 @@
+"""Request, wait, download and write in one task, for one export or for ten thousand channels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow.providers.common.compat.sdk import BaseOperator
+
+from airflow_provider_apns.exceptions import ApnsError, failing_at_once
+from airflow_provider_apns.operators.apns import ExportDatesMixin
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_apns.batches import Batch
+    from airflow_provider_apns.exports import Dataset, ExportRequest, Window
+    from airflow_provider_apns.partitions import Layout, Written
+
+_PATHS_NAMED = 100
+
+
+class ApnsToObjectStorageOperator(ExportDatesMixin, BaseOperator):
+    """
+    Brings Apple's reports into an object store: requests, waits, downloads and writes, all in one task.
+
+    While Apple builds the exports, the task is deferred: once, however many there are, and without a worker slot.
+    The rows of all reports are written with normalised columns, by date and channel; a withheld count is null and
+    ``withheld`` is true. Nothing is published unless everything has been downloaded. A retry asks Apple for the same
+    exports again, which within 24 hours gives those that are there already.
+
+    Since Apple refuses a request for one single day, a neighbouring day is requested, too, where ``start_date`` and
+    ``end_date`` are the same; only the day that was asked for is written.
+
+    The task returns a summary: ``path``, ``paths`` (the first hundred), ``objects``, ``rows``, ``bytes``, ``sha256``
+    (of a single object), ``days``, ``channels_requested``, ``channels_exported`` and ``channels_missing``. Asset
+    outlets get an event whose extra has ``path``, ``rows`` and ``days``.
+
+    :param dataset: ``application``, ``channel`` or ``delivery``, or Apple's own name of it. (templated)
+    :param start_date: first day, ``yyyy-MM-dd``, at most 30 days ago (UTC). (templated)
+    :param end_date: last day, included, and over (UTC); may be the first day, too. (templated)
+    :param path: where to write: the URL of an ``ObjectStoragePath``, such as ``s3://conn_id@bucket/key.parquet``.
+        ``{date}`` in it writes one object per day, ``{channel_id}`` one per channel, in URL-safe base64 without
+        padding. (templated)
+    :param channel_ids: the channels, for the channel dataset: a list, a template or an upstream task's output; a
+        channel that is named twice is asked for once. (templated)
+    :param output_format: ``csv``, ``jsonl`` or ``parquet`` (which needs the extra ``parquet``). (templated)
+    :param on_missing_channel: ``fail`` if Apple does not know a channel, naming all such channels; or ``skip`` them,
+        and name them in the summary.
+    :param max_concurrency: how many requests at once, 1 to 100.
+    :param deferrable: whether to wait in the triggerer; without it, the worker waits.
+    :param app_id: bundle identifier, if not the connection's. (templated)
+    :param apns_conn_id: the connection. (templated)
+    :param object_storage_conn_id: the object store's connection, if the path does not name it. (templated)
+    :param overwrite: whether to replace objects that are there; without it, the task fails.
+    :param poke_interval: the longest time between two looks at an export, in seconds.
+    :param timeout: seconds after which the wait is given up.
+    :param max_bytes: the largest decompressed report, a guard against decompression bombs; 4 GiB without it.
+    """
+
+    template_fields: Sequence[str] = (
+        "dataset",
+        "export_start_date",
+        "export_end_date",
+        "path",
+        "channel_ids",
+        "output_format",
+        "app_id",
+        "apns_conn_id",
+        "object_storage_conn_id",
+    )
+    ui_color = "#e8f0fe"
+
+    def __init__(
+        self,
+        *,
+        dataset: str,
+        path: str,
+        start_date: str | date | None = None,
+        end_date: str | date | None = None,
+        export_start_date: str | date | None = None,
+        export_end_date: str | date | None = None,
+        channel_ids: Sequence[str] | str | None = None,
+        output_format: Literal["csv", "jsonl", "parquet"] = "csv",
+        on_missing_channel: Literal["fail", "skip"] = "fail",
+        max_concurrency: int = 32,
+        deferrable: bool = True,
+        app_id: str | None = None,
+        apns_conn_id: str = "apns_default",
+        object_storage_conn_id: str | None = None,
+        overwrite: bool = True,
+        poke_interval: timedelta | float = 60,
+        timeout: timedelta | float = 24 * 60 * 60,
+        max_bytes: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self._set_export_dates(export_start_date or start_date, export_end_date or end_date)
+        self.dataset = dataset
+        self.path = path
+        self.channel_ids = channel_ids
+        self.output_format = output_format
+        self.on_missing_channel = on_missing_channel
+        self.max_concurrency = max_concurrency
+        self.deferrable = deferrable
+        self.app_id = app_id
+        self.apns_conn_id = apns_conn_id
+        self.object_storage_conn_id = object_storage_conn_id
+        self.overwrite = overwrite
+        self.poke_interval = _seconds(poke_interval)
+        self.timeout = _seconds(timeout)
+        self.max_bytes = max_bytes
+
+    @failing_at_once()
+    def execute(self, context: Context) -> dict[str, Any]:
+        """
+        Do the job; with ``deferrable``, up to the wait.
+
+        :return: the summary.
+        """
+        import asyncio
+
+        from airflow_provider_apns.exports import Window
+        from airflow_provider_apns.hooks.apns import utc_now
+
+        today = utc_now().date()
+        window = Window.read(self.export_start_date, self.export_end_date, today)
+        job = self._job(window)
+        requests = job.requests(today)
+        batch = asyncio.run(self._request(job, requests))
+        self._check_missing(batch)
+        if self.deferrable:
+            self._defer(batch)
+        asyncio.run(self._wait(batch))
+        return self._write(context, job, batch)
+
+    @failing_at_once()
+    def execute_complete(self, context: Context, event: dict[str, Any], exports: str) -> dict[str, Any]:
+        """
+        Take up the task after the wait.
+
+        :param event: what the trigger reported.
+        :param exports: the packed batch.
+        :return: the summary.
+        """
+        from airflow_provider_apns.batches import Batch
+        from airflow_provider_apns.exports import Window
+
+        if "error" in event:
+            raise ApnsError.from_event(event)
+        job = self._job(Window.parse(self.export_start_date, self.export_end_date))
+        return self._write(context, job, Batch.unpack(exports))
+
+    def _job(self, window: Window) -> _Job:
+        """Check all that can be checked before anything is sent."""
+        from airflow_provider_apns.exceptions import ApnsInvalidRequestError
+        from airflow_provider_apns.exports import Dataset, read_channel_ids
+        from airflow_provider_apns.hooks.apns import POOL_SIZE, ApnsHook
+        from airflow_provider_apns.partitions import Layout, check_destination
+        from airflow_provider_apns.reports import check_output_format
+
+        dataset = Dataset.parse(self.dataset)
+        if self.on_missing_channel not in ("fail", "skip"):
+            raise ApnsInvalidRequestError(
+                f"on_missing_channel must be 'fail' or 'skip', not {self.on_missing_channel!r}."
+            )
+        if not 1 <= self.max_concurrency <= POOL_SIZE:
+            raise ApnsInvalidRequestError(f"max_concurrency must be 1 to {POOL_SIZE}, not {self.max_concurrency}.")
+        if self.channel_ids and dataset is not Dataset.CHANNEL:
+            raise ApnsInvalidRequestError(f"channel_ids go with the channel dataset, not with '{dataset.short_name}'.")
+        job = _Job(
+            dataset=dataset,
+            window=window,
+            channel_ids=tuple(read_channel_ids(self.channel_ids or [])) if dataset is Dataset.CHANNEL else (),
+            app_id=ApnsHook(self.apns_conn_id).account.resolve_app_id(self.app_id),
+            layout=Layout.read(self.path, self.object_storage_conn_id, dataset),
+            output_format=check_output_format(self.output_format),
+        )
+        check_destination(job.layout, window, job.channel_ids, self.overwrite)
+        return job
+
+    async def _request(self, job: _Job, requests: Sequence[ExportRequest]) -> Batch:
+        from airflow_provider_apns.batches import request_exports
+        from airflow_provider_apns.hooks.apns import ApnsAsyncHook
+
+        async with ApnsAsyncHook(self.apns_conn_id) as hook:
+            return await request_exports(hook, requests, job.app_id, self.max_concurrency)
+
+    def _check_missing(self, batch: Batch) -> None:
+        from airflow_provider_apns.exceptions import ApnsNotFoundError
+
+        if batch.missing and (self.on_missing_channel == "fail" or not batch.exports):
+            raise ApnsNotFoundError(
+                f"Apple does not know {len(batch.missing)} of {len(batch.missing) + len(batch.exports)} channels (404): "
+                f"{', '.join(batch.missing)}. Nothing was written. Check that they belong to this app and environment, "
+                "or set on_missing_channel='skip'."
+            )
+        if batch.missing:
+            self.log.warning("Skipping channels that Apple does not know: %s", ", ".join(batch.missing))
+
+    def _defer(self, batch: Batch) -> None:
+        from airflow_provider_apns.triggers.apns import ApnsBatchTrigger
+
+        packed = batch.pack()
+        self.log.info("Waiting for %s exports, for %.0f s at most.", f"{len(batch.exports):,}", self.timeout)
+        self.defer(
+            trigger=ApnsBatchTrigger(
+                exports=packed,
+                apns_conn_id=self.apns_conn_id,
+                poke_interval=self.poke_interval,
+                max_concurrency=self.max_concurrency,
+            ),
+            method_name="execute_complete",
+            kwargs={"exports": packed},
+            timeout=timedelta(seconds=self.timeout),
+        )
+
+    async def _wait(self, batch: Batch) -> None:
+        import asyncio
+
+        from airflow_provider_apns.batches import wait_for_exports
+        from airflow_provider_apns.exceptions import ApnsServiceError
+        from airflow_provider_apns.hooks.apns import ApnsAsyncHook
+
+        async with ApnsAsyncHook(self.apns_conn_id) as hook:
+            waiting = wait_for_exports(
+                hook, batch.status_urls, poke_interval=self.poke_interval, max_concurrency=self.max_concurrency
+            )
+            try:
+                await asyncio.wait_for(waiting, self.timeout)
+            except asyncio.TimeoutError as error:
+                raise ApnsServiceError(f"The exports were not ready within {self.timeout:.0f} s.") from error
+
+    def _write(self, context: Context, job: _Job, batch: Batch) -> dict[str, Any]:
+        import asyncio
+
+        from airflow_provider_apns.batches import download_exports, new_spool
+        from airflow_provider_apns.hooks.apns import MAX_BYTES, ApnsAsyncHook
+        from airflow_provider_apns.partitions import write_objects
+
+        async def download() -> None:
+            async with ApnsAsyncHook(self.apns_conn_id, max_bytes=self.max_bytes or MAX_BYTES) as hook:
+                await download_exports(
+                    hook,
+                    batch,
+                    spool,
+                    dataset=job.dataset,
+                    window=job.window,
+                    app_id=job.app_id,
+                    max_concurrency=self.max_concurrency,
+                )
+
+        channel_ids = [channel_id for channel_id, _ in batch.exports if channel_id]
+        summary = _Summary(job, batch)
+        with new_spool(job.dataset) as spool:
+            asyncio.run(download())
+            for written in write_objects(spool, job.layout, job.window, channel_ids, job.output_format):
+                summary.add(written)
+        self.log.info("Wrote %s rows to %s", f"{summary.rows:,}", summary.path)
+        self._tell_assets(context, summary)
+        return summary.to_dict()
+
+    def _tell_assets(self, context: Context, summary: _Summary) -> None:
+        for outlet in self.outlets or ():
+            extra: dict[str, Any] = {"path": summary.path, "rows": summary.rows, "days": summary.days}
+            context["outlet_events"][outlet].extra.update(extra)
+
+
+def _seconds(value: timedelta | float) -> float:
+    return value.total_seconds() if isinstance(value, timedelta) else float(value)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What a task is to do, checked."""
+
+    dataset: Dataset
+    window: Window
+    channel_ids: tuple[str, ...]
+    app_id: str
+    layout: Layout
+    output_format: str
+
+    def requests(self, today: date) -> list[ExportRequest]:
+        from airflow_provider_apns.exports import ExportRequest
+
+        window = self.window.for_apple(today)
+        return [ExportRequest(self.dataset, window, channel_id) for channel_id in self.channel_ids or (None,)]
+
+
+class _Summary:
+    """Adds up what was written."""
+
+    def __init__(self, job: _Job, batch: Batch) -> None:
+        self._job = job
+        self._batch = batch
+        self._paths: list[str] = []
+        self._sha256 = ""
+        self._objects = 0
+        self._bytes = 0
+        self.rows = 0
+
+    def add(self, written: Written) -> None:
+        if self._objects < _PATHS_NAMED:
+            self._paths.append(written.path)
+        self._sha256 = written.sha256
+        self._objects += 1
+        self._bytes += written.size
+        self.rows += written.rows
+
+    @property
+    def path(self) -> str:
+        """The one object's path, or the template of several."""
+        return self._paths[0] if self._objects == 1 else self._job.layout.template
+
+    @property
+    def days(self) -> list[str]:
+        return [day.isoformat() for day in self._job.window.days()]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "path": self.path,
+            "paths": self._paths,
+            "objects": self._objects,
+            "rows": self.rows,
+            "bytes": self._bytes,
+            "sha256": self._sha256 if self._objects == 1 else None,
+            "days": self.days,
+            "channels_requested": len(self._job.channel_ids),
+            "channels_exported": len([channel_id for channel_id, _ in self._batch.exports if channel_id]),
+            "channels_missing": list(self._batch.missing),
+        }

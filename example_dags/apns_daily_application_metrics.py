@@ -1,0 +1,48 @@
+"""
+# Daily application metrics
+
+Three tasks: ask Apple for yesterday's broadcast metrics of the app, wait until the report is built, and bring the
+CSV into the object store. Each morning's file has the last two complete days, since Apple exports no single day;
+`example_dags/apns_one_task.py` keeps exactly one.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pendulum
+from airflow.providers.common.compat.sdk import DAG
+from airflow.timetables.interval import CronDataIntervalTimetable
+
+from airflow_provider_apns.operators.apns import ApnsDownloadExportOperator, ApnsRequestExportOperator
+from airflow_provider_apns.sensors.apns import ApnsExportSensor
+
+LAKE = os.environ.get("APNS_EXAMPLE_LAKE", "file:///tmp/apns")
+
+# In Airflow 3, "@daily" or a bare cron text gives a run no data interval, and its `ds` is the day of the run, which
+# is not over. This timetable gives the run at 06:00 on the 24th the interval that began on the 23rd, on Airflow 2, too.
+with DAG(
+    dag_id="apns_daily_application_metrics",
+    schedule=CronDataIntervalTimetable("0 6 * * *", timezone="UTC"),
+    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+    catchup=False,
+    default_args={"retries": 3, "retry_delay": pendulum.duration(minutes=5)},
+    doc_md=__doc__,
+    tags=["apns", "example"],
+) as dag:
+    request = ApnsRequestExportOperator(
+        task_id="request_export",
+        dataset="application",
+        start_date="{{ macros.ds_add(data_interval_start | ds, -1) }}",
+        end_date="{{ data_interval_start | ds }}",
+    )
+    wait = ApnsExportSensor(
+        task_id="wait_for_export",
+        status_url=request.output,
+        timeout=6 * 60 * 60,
+    )
+    ApnsDownloadExportOperator(
+        task_id="download_export",
+        status_url=wait.output,
+        path=f"{LAKE}/application/{{{{ data_interval_start | ds }}}}.csv",
+    )
