@@ -29,6 +29,22 @@ PROGRESS_INTERVAL = 5.0
 _IN_MEMORY = 1 << 20
 
 
+class PackedBatch(str):
+    """
+    A :class:`Batch` as a compact text, which the metadata database keeps while the task waits.
+
+    It shows itself shortly, since Airflow logs what a trigger reports.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"<exports, {len(self):,} characters>"
+
+    def __format__(self, format_spec: str) -> str:
+        return repr(self)
+
+
 @dataclass(frozen=True)
 class Batch:
     """
@@ -41,10 +57,10 @@ class Batch:
     exports: tuple[tuple[str | None, str], ...]
     missing: tuple[str, ...] = ()
 
-    def pack(self) -> str:
+    def pack(self) -> PackedBatch:
         """Return a compact text: 10,000 exports take some hundred kilobytes in the metadata database."""
         content = json.dumps([self.exports, self.missing], separators=(",", ":")).encode()
-        return base64.b85encode(zlib.compress(content, 9)).decode()
+        return PackedBatch(base64.b85encode(zlib.compress(content, 9)).decode())
 
     @classmethod
     def unpack(cls, packed: str) -> Batch:

@@ -137,12 +137,11 @@ class ApnsToObjectStorageOperator(ExportDatesMixin, BaseOperator):
         return self._write(context, job, batch)
 
     @failing_at_once()
-    def execute_complete(self, context: Context, event: dict[str, Any], exports: str) -> dict[str, Any]:
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """
         Take up the task after the wait.
 
-        :param event: what the trigger reported.
-        :param exports: the packed batch.
+        :param event: what the trigger reported: the batch, or an error.
         :return: the summary.
         """
         from airflow_provider_apns.batches import Batch
@@ -151,7 +150,7 @@ class ApnsToObjectStorageOperator(ExportDatesMixin, BaseOperator):
         if "error" in event:
             raise ApnsError.from_event(event)
         job = self._job(Window.parse(self.export_start_date, self.export_end_date))
-        return self._write(context, job, Batch.unpack(exports))
+        return self._write(context, job, Batch.unpack(event["exports"]))
 
     def _job(self, window: Window) -> _Job:
         """Check all that can be checked before anything is sent."""
@@ -203,17 +202,15 @@ class ApnsToObjectStorageOperator(ExportDatesMixin, BaseOperator):
     def _defer(self, batch: Batch) -> None:
         from airflow_provider_apns.triggers.apns import ApnsBatchTrigger
 
-        packed = batch.pack()
         self.log.info("Waiting for %s exports, for %.0f s at most.", f"{len(batch.exports):,}", self.timeout)
         self.defer(
             trigger=ApnsBatchTrigger(
-                exports=packed,
+                exports=batch.pack(),
                 apns_conn_id=self.apns_conn_id,
                 poke_interval=self.poke_interval,
                 max_concurrency=self.max_concurrency,
             ),
             method_name="execute_complete",
-            kwargs={"exports": packed},
             timeout=timedelta(seconds=self.timeout),
         )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_apns.batches import Batch, wait_for_exports
+from airflow_provider_apns.batches import Batch, PackedBatch, wait_for_exports
 from airflow_provider_apns.exceptions import ApnsError
 from airflow_provider_apns.hooks.apns import ApnsAsyncHook
 
@@ -80,7 +80,7 @@ class ApnsBatchTrigger(_WaitingTrigger):
 
     def __init__(self, *, exports: str, apns_conn_id: str, poke_interval: float, max_concurrency: int) -> None:
         super().__init__(apns_conn_id=apns_conn_id, poke_interval=poke_interval)
-        self.exports = exports
+        self.exports = PackedBatch(exports)
         self.max_concurrency = max_concurrency
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -97,4 +97,4 @@ class ApnsBatchTrigger(_WaitingTrigger):
         await wait_for_exports(
             hook, status_urls, poke_interval=self.poke_interval, max_concurrency=self.max_concurrency
         )
-        return {"exports": len(status_urls)}
+        return {"exports": self.exports}

@@ -1,0 +1,170 @@
+"""What happened at the emulator, for tests to check and for people to look at."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_RECORDS_KEPT = 500_000
+
+
+class Record(NamedTuple):
+    """One request, as the emulator saw it.
+
+    :param time: when it was answered, in seconds since the epoch
+    :param method: the HTTP method
+    :param endpoint: ``request``, ``status``, ``download``, ``trap`` (a redirect's target) or ``other``
+    :param path: the path without its query, so that no signature is kept
+    :param had_token: whether the token header came along
+    :param status: the HTTP status answered; 0 when the connection was ended without one
+    :param export_id: the export in question, where there is one
+    :param in_flight: how many requests were being served at that moment, this one included
+    :param fault: the kind of the injected fault, if one was due
+    """
+
+    time: float
+    method: str
+    endpoint: str
+    path: str
+    had_token: bool
+    status: int
+    export_id: str | None
+    in_flight: int
+    fault: str | None = None
+
+
+class Ledger:
+    """Counts and records of everything that reached the emulator.
+
+    :param journal: called with each entry that has to survive the process
+    """
+
+    def __init__(self, journal: Callable[[dict[str, Any]], None] | None = None) -> None:
+        self._journal = journal
+        self.in_flight = 0
+        self._forget()
+
+    def clear(self) -> None:
+        """Forget all counts and records, but not the requests in flight."""
+        self._forget()
+        self._keep({"cleared": True})
+
+    def _forget(self) -> None:
+        self._records: deque[Record] = deque(maxlen=_RECORDS_KEPT)
+        self._answers: Counter[tuple[str, int]] = Counter()
+        self._violations: list[str] = []
+        self.connections = 0
+        self.exports_created = 0
+        self.max_in_flight = 0
+
+    def count(self, endpoint: str, status: int | None = None) -> int:
+        """Count requests.
+
+        :param endpoint: as in :class:`Record`
+        :param status: only those answered so
+        """
+        answers = list(self._answers.items())
+        return sum(n for (where, what), n in answers if where == endpoint and status in (None, what))
+
+    @property
+    def posts(self) -> int:
+        """How many export requests came in, whatever they were answered."""
+        return self.count("request")
+
+    @property
+    def gets(self) -> int:
+        """How many status requests came in, whatever they were answered."""
+        return self.count("status")
+
+    @property
+    def downloads(self) -> int:
+        """How many download requests came in, whatever they were answered."""
+        return self.count("download")
+
+    @property
+    def records(self) -> list[Record]:
+        """The latest requests, oldest first."""
+        return list(self._records)
+
+    @property
+    def violations(self) -> list[str]:
+        """What a client must never do, in words: the token at the wrong place."""
+        return list(self._violations)
+
+    @contextmanager
+    def serving(self) -> Iterator[int]:
+        """Count a request as in flight while it is served; gives how many there are now."""
+        self.in_flight += 1
+        self.max_in_flight = max(self.max_in_flight, self.in_flight)
+        try:
+            yield self.in_flight
+        finally:
+            self.in_flight -= 1
+
+    def add(self, record: Record) -> None:
+        """Enter a request.
+
+        :param record: what was asked and answered
+        """
+        self._enter(record)
+        self._keep({"record": record})
+
+    def connected(self) -> None:
+        """Count an accepted TCP connection."""
+        self.connections += 1
+        self._keep({"connection": self.connections})
+
+    def violated(self, what: str) -> None:
+        """Enter something that a client must never do.
+
+        :param what: in words, without the secret itself
+        """
+        self._violations.append(what)
+        self._keep({"violation": what})
+
+    def restore(self, entry: dict[str, Any]) -> None:
+        """Take back an entry that an earlier process journaled.
+
+        :param entry: as it was given to the journal
+        """
+        if "record" in entry:
+            self._enter(Record(*entry["record"]))
+        elif "connection" in entry:
+            self.connections += 1
+        elif "violation" in entry:
+            self._violations.append(entry["violation"])
+        elif "cleared" in entry:
+            self._forget()
+
+    def as_dict(self, *, records: bool = False) -> dict[str, Any]:
+        """Return the ledger for JSON.
+
+        :param records: with every record, not only the counts
+        """
+        answers = sorted(self._answers.items())
+        summary: dict[str, Any] = {
+            "posts": self.posts,
+            "exports_created": self.exports_created,
+            "gets": self.gets,
+            "downloads": self.downloads,
+            "connections": self.connections,
+            "max_in_flight": self.max_in_flight,
+            "violations": self.violations,
+            "answers": {f"{endpoint} {status}": n for (endpoint, status), n in answers},
+        }
+        if records:
+            summary["records"] = [record._asdict() for record in self.records]
+        return summary
+
+    def _enter(self, record: Record) -> None:
+        self._records.append(record)
+        self._answers[record.endpoint, record.status] += 1
+        self.max_in_flight = max(self.max_in_flight, record.in_flight)
+
+    def _keep(self, entry: dict[str, Any]) -> None:
+        if self._journal is not None:
+            self._journal(entry)
