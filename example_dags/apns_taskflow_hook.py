@@ -1,0 +1,74 @@
+"""
+# The hook alone, in TaskFlow
+
+For those who like Python better than operators: the same job with `ApnsHook` and `@task.sensor`, ending in a task that
+reads the CSV from the object store and tells what a person wants to know: how many of the published broadcasts'
+messages were delivered, and whether the app's subscribers grow.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pendulum
+from airflow.providers.common.compat.sdk import DAG, ObjectStoragePath, PokeReturnValue, task
+from airflow.timetables.interval import CronDataIntervalTimetable
+
+LAKE = os.environ.get("APNS_EXAMPLE_LAKE", "file:///tmp/apns")
+
+with DAG(
+    dag_id="apns_taskflow_hook",
+    schedule=CronDataIntervalTimetable("0 6 * * *", timezone="UTC"),
+    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+    catchup=False,
+    default_args={"retries": 3, "retry_delay": pendulum.duration(minutes=5)},
+    doc_md=__doc__,
+    tags=["apns", "example"],
+) as dag:
+
+    @task
+    def request(last_day: str) -> str:
+        """Ask for the fortnight that ends on a day, and return the status URL."""
+        from airflow_provider_apns.hooks.apns import ApnsHook
+
+        first_day = pendulum.parse(last_day).subtract(days=13).to_date_string()
+        return ApnsHook().request_export("application", first_day, last_day).status_url
+
+    @task.sensor(mode="reschedule", poke_interval=60, timeout=6 * 60 * 60)
+    def wait(status_url: str) -> PokeReturnValue:
+        """Look once a minute whether Apple has built the report."""
+        from airflow_provider_apns.hooks.apns import ApnsHook
+
+        export = ApnsHook().get_export(status_url).check()
+        return PokeReturnValue(is_done=export.is_ready, xcom_value=status_url)
+
+    @task
+    def download(status_url: str, last_day: str) -> str:
+        """Bring the CSV into the object store, and return its path."""
+        from airflow_provider_apns.hooks.apns import ApnsHook
+
+        return ApnsHook().download_export(status_url, f"{LAKE}/fortnight/{last_day}.csv").path
+
+    @task
+    def summarise(path: str) -> dict[str, float]:
+        """Compute deliveries per published broadcast, and the trend of the subscribers."""
+        import csv
+
+        with ObjectStoragePath(path).open("r") as file:
+            days = list(csv.DictReader(file))
+        # A count of -1 is withheld by Apple to keep people anonymous: it is not a number, and must not be summed.
+        known = [day for day in days if day["Broadcasts Delivered"] != "-1" and day["Unique Subscribers"] != "-1"]
+        if not known:
+            return {}
+        published = sum(int(day["Broadcasts Published"]) for day in known)
+        delivered = sum(int(day["Broadcasts Delivered"]) for day in known)
+        first, last = int(known[0]["Unique Subscribers"]), int(known[-1]["Unique Subscribers"])
+        summary = {
+            "delivered_per_published": round(delivered / max(published, 1), 1),
+            "subscribers_change_percent": round(100 * (last - first) / max(first, 1), 2),
+        }
+        print(summary)
+        return summary
+
+    last_day = "{{ data_interval_start | ds }}"
+    summarise(download(wait(request(last_day)), last_day))
