@@ -29,22 +29,6 @@ PROGRESS_INTERVAL = 5.0
 _IN_MEMORY = 1 << 20
 
 
-class PackedBatch(str):
-    """
-    A :class:`Batch` as a compact text, which the metadata database keeps while the task waits.
-
-    It shows itself shortly, since Airflow logs what a trigger reports.
-    """
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return f"<exports, {len(self):,} characters>"
-
-    def __format__(self, format_spec: str) -> str:
-        return repr(self)
-
-
 @dataclass(frozen=True)
 class Batch:
     """
@@ -57,10 +41,10 @@ class Batch:
     exports: tuple[tuple[str | None, str], ...]
     missing: tuple[str, ...] = ()
 
-    def pack(self) -> PackedBatch:
+    def pack(self) -> str:
         """Return a compact text: 10,000 exports take some hundred kilobytes in the metadata database."""
         content = json.dumps([self.exports, self.missing], separators=(",", ":")).encode()
-        return PackedBatch(base64.b85encode(zlib.compress(content, 9)).decode())
+        return base64.b85encode(zlib.compress(content, 9)).decode()
 
     @classmethod
     def unpack(cls, packed: str) -> Batch:
@@ -150,7 +134,12 @@ async def request_exports(
 
 
 async def wait_for_exports(
-    hook: ApnsAsyncHook, status_urls: Sequence[str], *, poke_interval: float, max_concurrency: int
+    hook: ApnsAsyncHook,
+    status_urls: Sequence[str],
+    *,
+    poke_interval: float,
+    max_concurrency: int,
+    first_delay: float | None = None,
 ) -> None:
     """
     Wait until all exports can be downloaded: looking soon at first, then more rarely.
@@ -159,10 +148,12 @@ async def wait_for_exports(
     :param status_urls: the exports.
     :param poke_interval: the longest time between two looks at an export, in seconds.
     :param max_concurrency: how many status requests at once.
+    :param first_delay: seconds until the first look; no export is ready the moment it was requested.
     :raises ApnsExportFailedError: as soon as one of them has failed or expired.
     """
     loop = asyncio.get_running_loop()
     started, looks, pending = loop.time(), 0, list(status_urls)
+    await asyncio.sleep(poll_delay(0, poke_interval) if first_delay is None else first_delay)
     while True:
         looks += 1
         states = await _look(hook, pending, max_concurrency)

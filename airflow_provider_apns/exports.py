@@ -865,10 +865,10 @@ def poll_delay(polls: int, ceiling: float) -> float:
     """
     Return the seconds until the next status poll: soon at first, then slower, with jitter.
 
-    :param polls: how many polls there were.
+    :param polls: how many polls there were, none included.
     :param ceiling: the longest delay, in seconds.
     """
-    delay = min(ceiling, FIRST_POLL_DELAY * POLL_GROWTH ** min(polls - 1, 64))
+    delay = min(ceiling, FIRST_POLL_DELAY * POLL_GROWTH ** min(polls, 64))
     return delay * random.uniform(0.8, 1.0)  # noqa: S311 - jitter
 
 

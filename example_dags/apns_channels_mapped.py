@@ -19,6 +19,11 @@ from airflow_provider_apns.sensors.apns import ApnsExportSensor
 
 LAKE = os.environ.get("APNS_EXAMPLE_LAKE", "file:///tmp/apns")
 
+# The last complete day: the one on which the run's data interval began; for a run without one, the day before the run.
+LAST_DAY = (
+    "(data_interval_start if data_interval_start is defined else dag_run.run_after - macros.timedelta(days=1)) | ds"
+)
+
 with DAG(
     dag_id="apns_channels_mapped",
     schedule=CronDataIntervalTimetable("0 6 * * *", timezone="UTC"),
@@ -45,11 +50,11 @@ with DAG(
     request = ApnsRequestExportOperator.partial(
         task_id="request_export",
         dataset="channel",
-        start_date="{{ macros.ds_add(data_interval_start | ds, -1) }}",
-        end_date="{{ data_interval_start | ds }}",
+        start_date=f"{{{{ macros.ds_add({LAST_DAY}, -1) }}}}",
+        end_date=f"{{{{ {LAST_DAY} }}}}",
     ).expand(channel_id=channel_ids)
     wait = ApnsExportSensor.partial(task_id="wait_for_export", timeout=6 * 60 * 60).expand(status_url=request.output)
-    downloads = download_to.partial(day="{{ data_interval_start | ds }}").expand_kwargs(
+    downloads = download_to.partial(day=f"{{{{ {LAST_DAY} }}}}").expand_kwargs(
         channel_ids.zip(wait.output).map(lambda pair: {"channel_id": pair[0], "status_url": pair[1]})
     )
     ApnsDownloadExportOperator.partial(task_id="download_export").expand_kwargs(downloads)

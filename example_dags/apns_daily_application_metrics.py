@@ -19,6 +19,11 @@ from airflow_provider_apns.sensors.apns import ApnsExportSensor
 
 LAKE = os.environ.get("APNS_EXAMPLE_LAKE", "file:///tmp/apns")
 
+# The last complete day: the one on which the run's data interval began; for a run without one, the day before the run.
+LAST_DAY = (
+    "(data_interval_start if data_interval_start is defined else dag_run.run_after - macros.timedelta(days=1)) | ds"
+)
+
 # In Airflow 3, "@daily" or a bare cron text gives a run no data interval, and its `ds` is the day of the run, which
 # is not over. This timetable gives the run at 06:00 on the 24th the interval that began on the 23rd, on Airflow 2, too.
 with DAG(
@@ -33,8 +38,8 @@ with DAG(
     request = ApnsRequestExportOperator(
         task_id="request_export",
         dataset="application",
-        start_date="{{ macros.ds_add(data_interval_start | ds, -1) }}",
-        end_date="{{ data_interval_start | ds }}",
+        start_date=f"{{{{ macros.ds_add({LAST_DAY}, -1) }}}}",
+        end_date=f"{{{{ {LAST_DAY} }}}}",
     )
     wait = ApnsExportSensor(
         task_id="wait_for_export",
@@ -44,5 +49,5 @@ with DAG(
     ApnsDownloadExportOperator(
         task_id="download_export",
         status_url=wait.output,
-        path=f"{LAKE}/application/{{{{ data_interval_start | ds }}}}.csv",
+        path=f"{LAKE}/application/{{{{ {LAST_DAY} }}}}.csv",
     )

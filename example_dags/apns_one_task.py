@@ -19,6 +19,11 @@ from airflow_provider_apns.transfers.apns_to_object_storage import ApnsToObjectS
 
 LAKE = os.environ.get("APNS_EXAMPLE_LAKE", "file:///tmp/apns")
 
+# The last complete day: the one on which the run's data interval began; for a run without one, the day before the run.
+LAST_DAY = (
+    "(data_interval_start if data_interval_start is defined else dag_run.run_after - macros.timedelta(days=1)) | ds"
+)
+
 with DAG(
     dag_id="apns_one_task",
     schedule=CronDataIntervalTimetable("0 6 * * *", timezone="UTC"),
@@ -31,8 +36,8 @@ with DAG(
     ApnsToObjectStorageOperator(
         task_id="application_metrics",
         dataset="application",
-        start_date="{{ data_interval_start | ds }}",
-        end_date="{{ data_interval_start | ds }}",
+        start_date=f"{{{{ {LAST_DAY} }}}}",
+        end_date=f"{{{{ {LAST_DAY} }}}}",
         path=f"{LAKE}/application/day={{date}}/metrics.parquet",
         output_format="parquet",
     )
@@ -46,8 +51,8 @@ with DAG(
     ApnsToObjectStorageOperator(
         task_id="channel_metrics",
         dataset="channel",
-        start_date="{{ data_interval_start | ds }}",
-        end_date="{{ data_interval_start | ds }}",
+        start_date=f"{{{{ {LAST_DAY} }}}}",
+        end_date=f"{{{{ {LAST_DAY} }}}}",
         channel_ids=channels(),
         on_missing_channel="skip",
         path=f"{LAKE}/channels/day={{date}}/metrics.parquet",

@@ -16,6 +16,11 @@ from airflow.timetables.interval import CronDataIntervalTimetable
 
 LAKE = os.environ.get("APNS_EXAMPLE_LAKE", "file:///tmp/apns")
 
+# The last complete day: the one on which the run's data interval began; for a run without one, the day before the run.
+LAST_DAY = (
+    "(data_interval_start if data_interval_start is defined else dag_run.run_after - macros.timedelta(days=1)) | ds"
+)
+
 with DAG(
     dag_id="apns_taskflow_hook",
     schedule=CronDataIntervalTimetable("0 6 * * *", timezone="UTC"),
@@ -70,5 +75,5 @@ with DAG(
         print(summary)
         return summary
 
-    last_day = "{{ data_interval_start | ds }}"
+    last_day = f"{{{{ {LAST_DAY} }}}}"
     summarise(download(wait(request(last_day)), last_day))

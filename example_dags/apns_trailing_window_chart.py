@@ -21,6 +21,11 @@ from airflow_provider_apns.transfers.apns_to_object_storage import ApnsToObjectS
 
 LAKE = os.environ.get("APNS_EXAMPLE_LAKE", "file:///tmp/apns")
 
+# The last complete day: the one on which the run's data interval began; for a run without one, the day before the run.
+LAST_DAY = (
+    "(data_interval_start if data_interval_start is defined else dag_run.run_after - macros.timedelta(days=1)) | ds"
+)
+
 application_metrics = Asset(f"{LAKE}/trailing")
 
 with DAG(
@@ -35,8 +40,8 @@ with DAG(
     ApnsToObjectStorageOperator(
         task_id="application_metrics",
         dataset="application",
-        start_date="{{ macros.ds_add(data_interval_start | ds, -27) }}",
-        end_date="{{ data_interval_start | ds }}",
+        start_date=f"{{{{ macros.ds_add({LAST_DAY}, -27) }}}}",
+        end_date=f"{{{{ {LAST_DAY} }}}}",
         path=f"{LAKE}/trailing/day={{date}}/metrics.parquet",
         output_format="parquet",
         outlets=[application_metrics],
@@ -69,14 +74,20 @@ with DAG(
             for day in extra["days"]:
                 with ObjectStoragePath(extra["path"].replace("{date}", day)).open("rb") as file:
                     pyarrow.parquet.write_table(pyarrow.parquet.read_table(file), f"{folder}/{day}.parquet")
-            metrics = duckdb.sql(f"SELECT * FROM read_parquet('{folder}/*.parquet') ORDER BY date")
+            metrics = (
+                duckdb.read_parquet(f"{folder}/*.parquet")
+                .order("date")
+                .project("date, broadcasts_published, broadcasts_delivered, total_subscriptions, unique_subscribers")
+            )
             print(metrics)
             days = metrics.fetchall()
             names = metrics.columns
 
         columns = {name: [day[index] for day in days] for index, name in enumerate(names)}
         figure, axes = pyplot.subplots(3, sharex=True, figsize=(9, 8), layout="constrained")
-        for axis, name in zip(axes, ("broadcasts_published", "broadcasts_delivered", "unique_subscribers"), strict=True):
+        for axis, name in zip(
+            axes, ("broadcasts_published", "broadcasts_delivered", "unique_subscribers"), strict=True
+        ):
             axis.plot(columns["date"], columns[name], marker="o", color="#0a66c2")
             axis.set_title(name.replace("_", " ").capitalize())
             axis.grid(alpha=0.3)

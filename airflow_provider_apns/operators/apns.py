@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_apns.exceptions import failing_at_once
+from airflow_provider_apns.links.apns import ApnsConsoleLink, ApnsStoredObjectLink
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -64,6 +65,7 @@ class ApnsRequestExportOperator(ExportDatesMixin, BaseOperator):
         "app_id",
         "apns_conn_id",
     )
+    operator_extra_links = (ApnsConsoleLink(),)
     ui_color = "#e8f0fe"
 
     def __init__(
@@ -126,6 +128,7 @@ class ApnsDownloadExportOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("status_url", "path", "apns_conn_id", "object_storage_conn_id", "dataset")
+    operator_extra_links = (ApnsConsoleLink(), ApnsStoredObjectLink())
     ui_color = "#e8f0fe"
 
     def __init__(

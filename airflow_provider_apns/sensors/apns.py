@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_apns.exceptions import ApnsError, failing_at_once
+from airflow_provider_apns.links.apns import ApnsConsoleLink
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -31,6 +32,7 @@ class ApnsExportSensor(BaseSensorOperator):
     """
 
     template_fields: Sequence[str] = ("status_url", "apns_conn_id")
+    operator_extra_links = (ApnsConsoleLink(),)
     ui_color = "#e8f0fe"
 
     def __init__(

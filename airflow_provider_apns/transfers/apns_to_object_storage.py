@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_apns.exceptions import ApnsError, failing_at_once
+from airflow_provider_apns.links.apns import ApnsConsoleLink, ApnsStoredObjectLink
 from airflow_provider_apns.operators.apns import ExportDatesMixin
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class ApnsToObjectStorageOperator(ExportDatesMixin, BaseOperator):
         "apns_conn_id",
         "object_storage_conn_id",
     )
+    operator_extra_links = (ApnsConsoleLink(), ApnsStoredObjectLink())
     ui_color = "#e8f0fe"
 
     def __init__(
@@ -192,9 +194,9 @@ class ApnsToObjectStorageOperator(ExportDatesMixin, BaseOperator):
 
         if batch.missing and (self.on_missing_channel == "fail" or not batch.exports):
             raise ApnsNotFoundError(
-                f"Apple does not know {len(batch.missing)} of {len(batch.missing) + len(batch.exports)} channels (404): "
-                f"{', '.join(batch.missing)}. Nothing was written. Check that they belong to this app and environment, "
-                "or set on_missing_channel='skip'."
+                f"Apple does not know {len(batch.missing)} of {len(batch.missing) + len(batch.exports)} channels "
+                f"(404): {', '.join(batch.missing)}. Nothing was written. Check that they belong to this app and "
+                "environment, or set on_missing_channel='skip'."
             )
         if batch.missing:
             self.log.warning("Skipping channels that Apple does not know: %s", ", ".join(batch.missing))

@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import abstractmethod
 from collections.abc import AsyncIterator
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_apns.batches import Batch, PackedBatch, wait_for_exports
+from airflow_provider_apns.batches import Batch, wait_for_exports
 from airflow_provider_apns.exceptions import ApnsError
-from airflow_provider_apns.hooks.apns import ApnsAsyncHook
+
+if TYPE_CHECKING:
+    from airflow_provider_apns.hooks.apns import ApnsAsyncHook
+
+RESUME_DELAY = 7.0
+"""
+Seconds before a deferred task may be resumed.
+
+The scheduler fails a task that is queued again before the executor has reported that the worker which deferred it is
+gone; Airflow 3's supervisor looks for that every five seconds (``[workers] min_heartbeat_interval``).
+"""
+
+
+class _QuietEvent(TriggerEvent):
+    """An event that shows itself without its payload: Airflow logs it, and that of a large batch is long."""
+
+    def __repr__(self) -> str:
+        return "TriggerEvent<the exports are ready>"
+
+    __str__ = __repr__
 
 
 class _WaitingTrigger(BaseTrigger):
@@ -21,25 +42,29 @@ class _WaitingTrigger(BaseTrigger):
 
     :param apns_conn_id: the connection; nothing of its content is kept here.
     :param poke_interval: the longest time between two looks at an export, in seconds.
+    :param first_delay: seconds until the first look.
     """
 
-    def __init__(self, *, apns_conn_id: str, poke_interval: float) -> None:
+    def __init__(self, *, apns_conn_id: str, poke_interval: float, first_delay: float) -> None:
         super().__init__()
         self.apns_conn_id = apns_conn_id
         self.poke_interval = poke_interval
+        self.first_delay = first_delay
 
     @abstractmethod
-    def _wait(self, hook: ApnsAsyncHook) -> Any:
-        """Return the coroutine that waits, and whose result is the event's payload."""
+    async def _wait(self, hook: ApnsAsyncHook) -> TriggerEvent:
+        """Wait, and return the event that says so."""
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and fire one event."""
+        # In a thread, since loading the HTTP libraries would block the triggerer's event loop for a while.
+        hooks = await asyncio.to_thread(import_module, "airflow_provider_apns.hooks.apns")
         try:
-            async with ApnsAsyncHook(self.apns_conn_id) as hook:
-                payload = await self._wait(hook)
+            async with hooks.ApnsAsyncHook(self.apns_conn_id) as hook:
+                event = await self._wait(hook)
         except ApnsError as error:
-            payload = error.to_event()
-        yield TriggerEvent(payload)
+            event = TriggerEvent(error.to_event())
+        yield event
 
 
 class ApnsExportTrigger(_WaitingTrigger):
@@ -49,10 +74,13 @@ class ApnsExportTrigger(_WaitingTrigger):
     :param status_url: the export.
     :param apns_conn_id: the connection.
     :param poke_interval: the longest time between two looks, in seconds.
+    :param first_delay: seconds until the first look.
     """
 
-    def __init__(self, *, status_url: str, apns_conn_id: str, poke_interval: float) -> None:
-        super().__init__(apns_conn_id=apns_conn_id, poke_interval=poke_interval)
+    def __init__(
+        self, *, status_url: str, apns_conn_id: str, poke_interval: float, first_delay: float = RESUME_DELAY
+    ) -> None:
+        super().__init__(apns_conn_id=apns_conn_id, poke_interval=poke_interval, first_delay=first_delay)
         self.status_url = status_url
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -61,11 +89,18 @@ class ApnsExportTrigger(_WaitingTrigger):
             "status_url": self.status_url,
             "apns_conn_id": self.apns_conn_id,
             "poke_interval": self.poke_interval,
+            "first_delay": self.first_delay,
         }
 
-    async def _wait(self, hook: ApnsAsyncHook) -> dict[str, Any]:
-        await wait_for_exports(hook, [self.status_url], poke_interval=self.poke_interval, max_concurrency=1)
-        return {"status_url": self.status_url}
+    async def _wait(self, hook: ApnsAsyncHook) -> TriggerEvent:
+        await wait_for_exports(
+            hook,
+            [self.status_url],
+            poke_interval=self.poke_interval,
+            max_concurrency=1,
+            first_delay=self.first_delay,
+        )
+        return TriggerEvent({"status_url": self.status_url})
 
 
 class ApnsBatchTrigger(_WaitingTrigger):
@@ -76,11 +111,20 @@ class ApnsBatchTrigger(_WaitingTrigger):
     :param apns_conn_id: the connection.
     :param poke_interval: the longest time between two looks at an export, in seconds.
     :param max_concurrency: how many status requests at once.
+    :param first_delay: seconds until the first look.
     """
 
-    def __init__(self, *, exports: str, apns_conn_id: str, poke_interval: float, max_concurrency: int) -> None:
-        super().__init__(apns_conn_id=apns_conn_id, poke_interval=poke_interval)
-        self.exports = PackedBatch(exports)
+    def __init__(
+        self,
+        *,
+        exports: str,
+        apns_conn_id: str,
+        poke_interval: float,
+        max_concurrency: int,
+        first_delay: float = RESUME_DELAY,
+    ) -> None:
+        super().__init__(apns_conn_id=apns_conn_id, poke_interval=poke_interval, first_delay=first_delay)
+        self.exports = exports
         self.max_concurrency = max_concurrency
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -89,12 +133,17 @@ class ApnsBatchTrigger(_WaitingTrigger):
             "exports": self.exports,
             "apns_conn_id": self.apns_conn_id,
             "poke_interval": self.poke_interval,
+            "first_delay": self.first_delay,
             "max_concurrency": self.max_concurrency,
         }
 
-    async def _wait(self, hook: ApnsAsyncHook) -> dict[str, Any]:
+    async def _wait(self, hook: ApnsAsyncHook) -> TriggerEvent:
         status_urls = Batch.unpack(self.exports).status_urls
         await wait_for_exports(
-            hook, status_urls, poke_interval=self.poke_interval, max_concurrency=self.max_concurrency
+            hook,
+            status_urls,
+            poke_interval=self.poke_interval,
+            max_concurrency=self.max_concurrency,
+            first_delay=self.first_delay,
         )
-        return {"exports": self.exports}
+        return _QuietEvent({"exports": self.exports})  # type: ignore[call-arg]

@@ -1,0 +1,42 @@
+"""Nothing here touches the user's Airflow: the tests have an AIRFLOW_HOME of their own, gone when they end."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+# Airflow reads its configuration when it is first imported, so this comes before any import of it. Variables such as
+# AIRFLOW_CONN_APNS_DEFAULT or AIRFLOW__SECRETS__BACKEND in the user's shell would leak into the tests as well.
+for name in [name for name in os.environ if name.startswith("AIRFLOW_")]:
+    del os.environ[name]
+AIRFLOW_HOME = Path(tempfile.mkdtemp(prefix="apns-tests-"))
+atexit.register(shutil.rmtree, AIRFLOW_HOME, ignore_errors=True)
+(AIRFLOW_HOME / "dags").mkdir()
+os.environ.update(
+    AIRFLOW_HOME=str(AIRFLOW_HOME),
+    AIRFLOW__CORE__DAGS_FOLDER=str(AIRFLOW_HOME / "dags"),
+    AIRFLOW__CORE__LOAD_EXAMPLES="False",
+    AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{AIRFLOW_HOME / 'airflow.db'}",
+)
+
+
+@pytest.fixture
+def airflow_home() -> Path:
+    """The AIRFLOW_HOME of this test run."""
+    return AIRFLOW_HOME
+
+
+@pytest.fixture(scope="session")
+def airflow_db() -> Path:
+    """An initialised metadata database in this run's AIRFLOW_HOME; everything that uses dag.test() needs it."""
+    migrate = [sys.executable, "-m", "airflow", "db", "migrate"]
+    outcome = subprocess.run(migrate, capture_output=True, text=True, check=False)
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    return AIRFLOW_HOME / "airflow.db"
