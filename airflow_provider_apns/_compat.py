@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from airflow import __version__ as _airflow_version
+
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Connection
+    from datetime import timedelta
+
+    from airflow.providers.common.compat.sdk import BaseOperator, Connection
+
+# common-compat has this only since its 1.16, and `mask_secret` since the same: older worlds have older ones.
+AIRFLOW_V_3_3_PLUS = tuple(map(int, _airflow_version.split(".")[:2])) >= (3, 3)
+
+
+def mask_secret(secret: str) -> None:
+    """Show a secret as ``***`` in all logs from now on."""
+    try:
+        from airflow.sdk.log import mask_secret as mask
+    except ImportError:  # Airflow 2
+        from airflow.utils.log.secrets_masker import mask_secret as mask
+    mask(secret)
 
 
 async def get_connection(conn_id: str) -> Connection:
@@ -23,3 +41,46 @@ async def get_connection(conn_id: str) -> Connection:
     from asgiref.sync import sync_to_async
 
     return await sync_to_async(hook_class.get_connection)(conn_id)  # type: ignore[no-any-return]
+
+
+def start_from_trigger(
+    task: BaseOperator, trigger: str, arguments: Mapping[str, Any], next_method: str, timeout: timedelta
+) -> None:
+    """
+    Let a task begin in the triggerer, without a worker.
+
+    :param task: the task.
+    :param trigger: the trigger's class path.
+    :param arguments: the trigger's arguments; those that are template fields of the task are rendered there.
+    :param next_method: the task's method that takes up the event.
+    :param timeout: how long the trigger may run.
+    :raises ValueError: where it cannot work: before Airflow 3.3, which renders no templates in the triggerer, and with
+        an argument that Airflow 3.3 would not resolve there.
+    """
+    if not AIRFLOW_V_3_3_PLUS:
+        raise ValueError("start_from_trigger needs Airflow 3.3 or newer: leave it out.")
+    for name, value in arguments.items():
+        _check_renders_in_triggerer(name, value)
+    from airflow.triggers.base import StartTriggerArgs
+
+    task.start_trigger_args = StartTriggerArgs(
+        trigger_cls=trigger, trigger_kwargs=dict(arguments), next_method=next_method, timeout=timeout
+    )
+    task.start_from_trigger = True
+
+
+def _check_renders_in_triggerer(name: str, value: object) -> None:
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            _check_renders_in_triggerer(name, item)
+    elif not isinstance(value, (str, int, float, type(None))):
+        raise ValueError(
+            f"start_from_trigger: {name} must be plain text or a template, not {type(value).__name__}, which reaches "
+            "the triggerer unresolved. An upstream task's output can be given as "
+            "\"{{ ti.xcom_pull(task_ids='request_export', map_indexes=-1) }}\"."
+        )
+    elif isinstance(value, str) and re.search(r"xcom_pull\((?![^)]*map_indexes)", value):
+        raise ValueError(
+            f"start_from_trigger: {name} pulls an XCom without map_indexes, which never returns in the triggerer: "
+            "write xcom_pull(task_ids=…, map_indexes=-1)."
+        )

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import IO, TYPE_CHECKING, TypeVar
 
-from airflow_provider_apns.exceptions import ApnsNotFoundError
-from airflow_provider_apns.exports import Dataset, ExportRequest, Window, poll_delay
+from airflow_provider_apns.exceptions import ApnsInvalidRequestError, ApnsNotFoundError
+from airflow_provider_apns.exports import Dataset, ExportRequest, Window, poll_delay, read_channel_ids
 from airflow_provider_apns.reports import Column, ReportReader, Row, documented_columns
 from airflow_provider_apns.spool import Spool
 
@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 PROGRESS_INTERVAL = 5.0
+REMINDER_INTERVAL = 300.0
+"""Seconds after which a wait tells again of what has not changed."""
+
 _IN_MEMORY = 1 << 20
 
 
@@ -56,6 +59,44 @@ class Batch:
     def status_urls(self) -> list[str]:
         """The status URLs, in the order of the channels."""
         return [status_url for _, status_url in self.exports]
+
+
+@dataclass(frozen=True)
+class Order:
+    """
+    What a task asks for, checked.
+
+    :param dataset: the dataset.
+    :param window: the days to keep; one single day is allowed.
+    :param channel_ids: the channels, each once; empty for the other datasets.
+    """
+
+    dataset: Dataset
+    window: Window
+    channel_ids: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, dataset: str, window: Window, channel_ids: object = None) -> Order:
+        """
+        Read an order as a DAG author gives it.
+
+        :raises ApnsInvalidRequestError: if dataset or channels are wrong, or do not go together.
+        """
+        parsed = Dataset.parse(dataset)
+        if parsed is Dataset.CHANNEL:
+            return cls(parsed, window, tuple(read_channel_ids(channel_ids or [])))
+        if channel_ids:
+            raise ApnsInvalidRequestError(f"channel_ids go with the channel dataset, not with '{parsed.short_name}'.")
+        return cls(parsed, window)
+
+    def requests(self, today: date) -> list[ExportRequest]:
+        """
+        Return what Apple is to be asked for.
+
+        :param today: the current day in UTC.
+        """
+        window = self.window.for_apple(today)
+        return [ExportRequest(self.dataset, window, channel_id) for channel_id in self.channel_ids or (None,)]
 
 
 class Progress:
@@ -89,6 +130,9 @@ async def for_each(items: Sequence[T], work: Callable[[T], Awaitable[None]], max
     :param work: what to do.
     :param max_concurrency: how many at once.
     """
+    if len(items) == 1:
+        await work(items[0])  # A task and a gathering would cost more than a poll's own code.
+        return
     left = iter(items)
 
     async def take() -> None:
@@ -133,6 +177,23 @@ async def request_exports(
     )
 
 
+def check_missing(batch: Batch, on_missing_channel: str) -> None:
+    """
+    Decide about channels that Apple does not know.
+
+    :param on_missing_channel: ``fail`` or ``skip``.
+    :raises ApnsNotFoundError: naming all of them, on ``fail`` or if no channel is left.
+    """
+    if batch.missing and (on_missing_channel == "fail" or not batch.exports):
+        raise ApnsNotFoundError(
+            f"Apple does not know {len(batch.missing)} of {len(batch.missing) + len(batch.exports)} channels "
+            f"(404): {', '.join(batch.missing)}. Nothing was written. Check that they belong to this app and "
+            "environment, or set on_missing_channel='skip'."
+        )
+    if batch.missing:
+        log.warning("Skipping channels that Apple does not know: %s", ", ".join(batch.missing))
+
+
 async def wait_for_exports(
     hook: ApnsAsyncHook,
     status_urls: Sequence[str],
@@ -153,6 +214,7 @@ async def wait_for_exports(
     """
     loop = asyncio.get_running_loop()
     started, looks, pending = loop.time(), 0, list(status_urls)
+    told, told_at = "", 0.0
     await asyncio.sleep(poll_delay(0, poke_interval) if first_delay is None else first_delay)
     while True:
         looks += 1
@@ -161,12 +223,10 @@ async def wait_for_exports(
         if not pending:
             return
         delay = poll_delay(looks, poke_interval)
-        log.info(
-            "%s after %.0f s; looking again in %.0f s.",
-            _describe(pending, states, len(status_urls)),
-            loop.time() - started,
-            delay,
-        )
+        news = _describe(pending, states, len(status_urls))
+        if news != told or loop.time() - told_at >= REMINDER_INTERVAL:
+            told, told_at = news, loop.time()
+            log.info("%s after %.0f s; looking again in %.0f s.", news, told_at - started, delay)
         await asyncio.sleep(delay)
 
 

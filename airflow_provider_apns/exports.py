@@ -9,8 +9,6 @@ Everything here is a function or a frozen value over (status, headers, body); th
 from __future__ import annotations
 
 import ast
-import base64
-import binascii
 import json
 import random
 import re
@@ -21,7 +19,7 @@ from email.utils import parsedate_to_datetime
 from enum import Enum
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote, urljoin
 
 import pendulum
 
@@ -99,11 +97,18 @@ def read_date(value: str | date, name: str) -> date:
     if isinstance(value, str):
         value = _parse_date(value.strip(), name)
     if isinstance(value, datetime):
-        aware = value if value.tzinfo else value.replace(tzinfo=timezone.utc)
-        return aware.astimezone(timezone.utc).date()
+        return _utc_day(value, name)
     if isinstance(value, date):
         return value
     raise ApnsInvalidRequestError(f"{name} must be a date, not {type(value).__name__}.")
+
+
+def _utc_day(moment: datetime, name: str) -> date:
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+    try:
+        return aware.astimezone(timezone.utc).date()
+    except OverflowError:
+        raise ApnsInvalidRequestError(f"{name} must be a day of the calendar, not {moment}.") from None
 
 
 def _parse_date(text: str, name: str) -> date:
@@ -218,6 +223,10 @@ def _split_list(text: str) -> object:
         return None
 
 
+# Not b64decode, which takes superfluous padding: two such names would be one channel.
+_BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{4})")
+
+
 def check_channel_id(channel_id: str) -> str:
     """
     Check that a channel identifier is base64 in the standard alphabet, as Apple gives it out.
@@ -225,11 +234,7 @@ def check_channel_id(channel_id: str) -> str:
     :return: the identifier.
     :raises ApnsInvalidRequestError: if it is not.
     """
-    try:
-        valid = isinstance(channel_id, str) and bool(base64.b64decode(channel_id, validate=True))
-    except (binascii.Error, ValueError, TypeError):
-        valid = False
-    if not valid:
+    if not isinstance(channel_id, str) or not _BASE64.fullmatch(channel_id):
         raise ApnsInvalidRequestError(
             f"channel_id {str(channel_id)[:80]!r} is not base64 (standard alphabet, with padding), "
             "as Apple gives out channel identifiers."
@@ -300,8 +305,9 @@ class Origin:
     host: str
     port: int
 
+    _LABEL = r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?"
     _URL = re.compile(
-        r"(?P<scheme>https?)://(?P<host>[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?|\[::1\])(?::(?P<port>[0-9]{1,5}))?"
+        rf"(?P<scheme>https?)://(?P<host>{_LABEL}(?:\.{_LABEL})*|\[::1\])(?::(?P<port>[0-9]{{1,5}}))?"
         r"(?:/[\x21-\x7e]*)?",
         re.ASCII | re.IGNORECASE,
     )
@@ -312,10 +318,11 @@ class Origin:
         Read a URL's origin.
 
         :return: ``None`` for anything but a plain absolute http or https URL: user names, backslashes, control
-            characters, percent-encoded or non-ASCII host names and trailing dots are all refused.
+            characters, percent-encoded or non-ASCII host names, trailing dots and names too long for the DNS are all
+            refused.
         """
         match = cls._URL.fullmatch(url) if len(url) < 8192 and "\\" not in url else None
-        if match is None or ".." in match["host"]:
+        if match is None or len(match["host"]) > 253:
             return None
         scheme = match["scheme"].lower()
         port = int(match["port"]) if match["port"] else {"https": 443, "http": 80}[scheme]
@@ -442,8 +449,10 @@ def _read_api_url(conn_id: str, host: str | None, port: int | None, schema: str 
         return APPLE_API_URL
     if "://" not in url:
         url = f"{schema or 'https'}://{url}"
-    if port and not re.search(r":\d+$", urlsplit(url).netloc):
-        url = url.replace(urlsplit(url).netloc, f"{urlsplit(url).netloc}:{port}", 1)
+    scheme, _, rest = url.partition("://")
+    server, slash, path = rest.partition("/")
+    if port and not re.search(r":\d+$", server):
+        url = f"{scheme}://{server}:{port}{slash}{path}"
     origin = Origin.of(url)
     if origin is None or "?" in url or "#" in url:
         raise ApnsConnectionError(
@@ -492,7 +501,7 @@ class Export:
     status_url: str
     status: str = ExportStatus.PROCESSING.value
     requested_at: datetime | None = None
-    data_url: str | None = field(default=None, repr=False)
+    data_url: Secret | None = field(default=None, repr=False)
     expires_at: datetime | None = None
 
     @property
@@ -608,6 +617,17 @@ def request_status(account: Account, status_url: str) -> HttpRequest:
     )
 
 
+def read_status_url(value: str) -> str:
+    """
+    Read a status URL as it comes from an XCom.
+
+    :param value: the URL; or the URL in quotation marks, as Airflow 3 keeps an XCom of a task that ended in the
+        triggerer (it encodes the value twice).
+    """
+    text = value.strip() if isinstance(value, str) else value
+    return text[1:-1] if isinstance(text, str) and re.fullmatch(r'"[^"\\]*"', text) else text
+
+
 def check_status_url(account: Account, status_url: str) -> str:
     """
     Check that the token may be sent to a status URL.
@@ -629,7 +649,7 @@ def check_status_url(account: Account, status_url: str) -> str:
     return status_url
 
 
-def request_download(data_url: str, what: str) -> HttpRequest:
+def request_download(data_url: Secret, what: str) -> HttpRequest:
     """
     Build the GET that downloads a report; it carries no token, since the signed URL is another service's.
 
@@ -642,7 +662,7 @@ def request_download(data_url: str, what: str) -> HttpRequest:
         raise ApnsUntrustedUrlError(
             f"The download URL of the {what} is not an https URL{f' ({origin})' if origin else ''}; nothing was sent."
         )
-    return HttpRequest(what=what, method="GET", url=Secret(data_url), headers=dict(_HEADERS))
+    return HttpRequest(what=what, method="GET", url=data_url, headers=dict(_HEADERS))
 
 
 def follow_download(answer: HttpAnswer, request: HttpRequest) -> HttpRequest | None:
@@ -658,14 +678,21 @@ def follow_download(answer: HttpAnswer, request: HttpRequest) -> HttpRequest | N
     """
     if answer.status == HTTPStatus.OK:
         return None
-    if answer.status in _REDIRECTS and (location := answer.header("location")):
-        return request_download(urljoin(request.url, location), request.what)
+    if answer.status in _REDIRECTS and (location := Secret(answer.header("location") or "")):
+        return request_download(_redirect_target(request.url, location), request.what)
     if is_transient(answer.status):
         raise busy(answer, request.what)
     raise ApnsServiceError(
         f"The download of the {request.what} was answered with {answer.status} by {request.server}, "
         "as happens when its URL has expired."
     )
+
+
+def _redirect_target(url: str, location: str) -> Secret:
+    try:
+        return Secret(urljoin(url, location))
+    except ValueError:  # Brackets that hold no address: no URL at all, which is refused as one that is not https.
+        return Secret()
 
 
 def read_export_requested(answer: HttpAnswer, account: Account, request: ExportRequest, app_id: str) -> Export:
@@ -682,7 +709,7 @@ def read_export_requested(answer: HttpAnswer, account: Account, request: ExportR
         )
     if not answer.is_success:
         raise failure(answer, account, what, app_id=app_id, dataset=request.dataset.value)
-    payload = _read_object(answer, what)
+    payload = _read_object(answer, account, what)
     status_url = payload.get("statusUrl")
     if not isinstance(status_url, str) or not status_url:
         raise ApnsServiceError(f"Apple's answer to the request for the {what} has no statusUrl.")
@@ -703,11 +730,11 @@ def read_export_status(answer: HttpAnswer, account: Account, status_url: str) ->
         )
     if not answer.is_success:
         raise failure(answer, account, what)
-    payload = _read_object(answer, what)
+    payload = _read_object(answer, account, what)
     status = payload.get("status")
-    if not isinstance(status, str) or not status:
+    if not isinstance(status, str) or not (status := _shorten(status.upper(), 40)):
         raise ApnsServiceError(f"Apple's answer about the {what} has no status.")
-    export = Export(status_url, status.strip().upper()[:40], read_timestamp(payload.get("requestedAt")))
+    export = Export(status_url, status, read_timestamp(payload.get("requestedAt")))
     return _with_download(export, payload.get("downloadDetails")) if export.is_ready else export
 
 
@@ -726,13 +753,14 @@ def _with_download(export: Export, details: object) -> Export:
     )
 
 
-def _read_object(answer: HttpAnswer, what: str) -> dict[str, Any]:
+def _read_object(answer: HttpAnswer, account: Account, what: str) -> dict[str, Any]:
     try:
         payload = json.loads(answer.body)
     except (ValueError, RecursionError):
         payload = None
     if not isinstance(payload, dict):
-        raise ApnsServiceError(f"The answer about the {what} is not the JSON that Apple documents{_quoted(answer)}.")
+        reason = _quoted(answer, hide=account.token)
+        raise ApnsServiceError(f"The answer about the {what} is not the JSON that Apple documents{reason}.")
     return payload
 
 
@@ -890,7 +918,7 @@ def _first_exception(args: tuple[object, ...]) -> BaseException | None:
     return next((arg for arg in args if isinstance(arg, BaseException)), None)
 
 
-def _quoted(answer: HttpAnswer, hide: str | None = None) -> str:
+def _quoted(answer: HttpAnswer, hide: str) -> str:
     """Return a short, cleaned piece of an answer's body, which Apple does not document, to show to the user."""
     text = answer.body[:4096].decode("utf-8", "replace")
     try:
@@ -899,15 +927,14 @@ def _quoted(answer: HttpAnswer, hide: str | None = None) -> str:
         payload = None
     if isinstance(payload, dict):
         text = next((payload[k] for k in ("reason", "message", "error") if isinstance(payload.get(k), str)), text)
-    if hide:
-        text = text.replace(hide, "***")
-    cleaned = _shorten(_without_secrets(re.sub(r"<[^>]*>", " ", text)))
+    cleaned = _shorten(_without_secrets(re.sub(r"<[^>]*>", " ", text.replace(hide, "***"))))
     return f": {cleaned!r}" if cleaned else ""
 
 
 def _without_secrets(text: str) -> str:
     text = re.sub(r"[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}", "***", text)
-    return re.sub(r"(https?://[^\s?\"']*)\?[^\s\"']*", r"\1?***", text)
+    # JSON may write each slash with a backslash before it.
+    return re.sub(r"(https?:(?:\\?/){2}[^\s?\"']*)\?[^\s\"']*", r"\1?***", text)
 
 
 def _shorten(text: str, limit: int = 200) -> str:

@@ -28,13 +28,13 @@ class Written:
     An object that was written.
 
     :param path: where it is.
-    :param rows: how many rows it has.
+    :param rows: how many rows it has, where they were counted.
     :param size: bytes.
     :param sha256: of its content, in hexadecimal.
     """
 
     path: str
-    rows: int
+    rows: int | None
     size: int
     sha256: str
 

@@ -13,6 +13,9 @@ from airflow_provider_apns.links.apns import ApnsConsoleLink, ApnsStoredObjectLi
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.openlineage.extractors import OperatorLineage
+
+    from airflow_provider_apns.storage import Download
 
 
 class ExportDatesMixin:
@@ -151,6 +154,7 @@ class ApnsDownloadExportOperator(BaseOperator):
         self.overwrite = overwrite
         self.dataset = dataset
         self.max_bytes = max_bytes
+        self._download: Download | None = None
 
     @failing_at_once()
     def execute(self, context: Context) -> str:
@@ -169,4 +173,15 @@ class ApnsDownloadExportOperator(BaseOperator):
             overwrite=self.overwrite,
         )
         self.log.info("Wrote %s: %s bytes, SHA-256 %s", download.path, f"{download.size:,}", download.sha256)
+        self._download = download
         return download.path
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
+        """Tell OpenLineage which export went where."""
+        from airflow_provider_apns.lineage import lineage_of
+        from airflow_provider_apns.partitions import Written
+
+        if self._download is None:
+            return None
+        written = Written(self._download.path, None, self._download.size, self._download.sha256)
+        return lineage_of(f"export/{self.status_url.rpartition('/')[2]}", [written])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnValue
 
+from airflow_provider_apns import _compat
 from airflow_provider_apns.exceptions import ApnsError, failing_at_once
 from airflow_provider_apns.links.apns import ApnsConsoleLink
 
@@ -29,6 +30,11 @@ class ApnsExportSensor(BaseSensorOperator):
     :param deferrable: whether to wait in the triggerer; without it, ``mode`` says how to wait in a worker.
     :param poke_interval: seconds between two looks: the longest time when deferred, the exact one otherwise.
     :param timeout: seconds after which the sensor gives up.
+    :param start_from_trigger: begin in the triggerer, without a worker (Airflow 3.3 and newer). ``status_url`` must
+        then be a template such as ``{{ ti.xcom_pull(task_ids='request_export', map_indexes=-1) }}``, and the task's
+        ``on_execute_callback`` and ``pre_execute`` are not called.
+    :param end_from_trigger: end in the triggerer, too, when the export is ready; a failure still comes to a worker,
+        with its retries and callbacks. ``post_execute`` is not called, and there can be no ``outlets``.
     """
 
     template_fields: Sequence[str] = ("status_url", "apns_conn_id")
@@ -43,12 +49,36 @@ class ApnsExportSensor(BaseSensorOperator):
         deferrable: bool = True,
         poke_interval: timedelta | float = 60,
         timeout: timedelta | float = 24 * 60 * 60,
+        start_from_trigger: bool = False,
+        end_from_trigger: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(poke_interval=poke_interval, timeout=timeout, **kwargs)
         self.status_url = status_url
         self.apns_conn_id = apns_conn_id
         self.deferrable = deferrable
+        self.end_from_trigger = end_from_trigger
+        if (start_from_trigger or end_from_trigger) and not deferrable:
+            raise ValueError("start_from_trigger and end_from_trigger need deferrable=True.")
+        if end_from_trigger and self.outlets:
+            raise ValueError("end_from_trigger: the asset events of outlets would be lost; leave one of them out.")
+        if start_from_trigger:
+            _compat.start_from_trigger(
+                self,
+                "airflow_provider_apns.triggers.apns.ApnsExportTrigger",
+                {**self._trigger_arguments(), "first_delay": 0.0},
+                next_method="execute_complete",
+                timeout=timedelta(seconds=self.timeout),
+            )
+
+    def _trigger_arguments(self) -> dict[str, Any]:
+        xcom_key = "return_value" if self.do_xcom_push else ""
+        return {
+            "status_url": self.status_url,
+            "apns_conn_id": self.apns_conn_id,
+            "poke_interval": float(self.poke_interval),
+            "xcom_key": xcom_key if self.end_from_trigger else None,
+        }
 
     @failing_at_once()
     def execute(self, context: Context) -> Any:
@@ -61,13 +91,9 @@ class ApnsExportSensor(BaseSensorOperator):
             return super().execute(context)
         from airflow_provider_apns.triggers.apns import ApnsExportTrigger
 
-        self.log.info("Waiting for export %s, for %.0f s at most.", self.status_url, self.timeout)
+        self.log.info("Waiting for export %s for %.0f s at most.", self.status_url, self.timeout)
         self.defer(
-            trigger=ApnsExportTrigger(
-                status_url=self.status_url,
-                apns_conn_id=self.apns_conn_id,
-                poke_interval=float(self.poke_interval),
-            ),
+            trigger=ApnsExportTrigger(**self._trigger_arguments()),
             method_name="execute_complete",
             timeout=timedelta(seconds=self.timeout),
         )

@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_apns.exceptions import ApnsError, failing_at_once
+from airflow_provider_apns import _compat
+from airflow_provider_apns.exceptions import ApnsError, ApnsInvalidRequestError, failing_at_once
 from airflow_provider_apns.links.apns import ApnsConsoleLink, ApnsStoredObjectLink
 from airflow_provider_apns.operators.apns import ExportDatesMixin
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.openlineage.extractors import OperatorLineage
 
-    from airflow_provider_apns.batches import Batch
-    from airflow_provider_apns.exports import Dataset, ExportRequest, Window
+    from airflow_provider_apns.batches import Batch, Order
+    from airflow_provider_apns.exports import Window
     from airflow_provider_apns.partitions import Layout, Written
 
 _PATHS_NAMED = 100
@@ -59,6 +61,10 @@ class ApnsToObjectStorageOperator(ExportDatesMixin, BaseOperator):
     :param poke_interval: the longest time between two looks at an export, in seconds.
     :param timeout: seconds after which the wait is given up.
     :param max_bytes: the largest decompressed report, a guard against decompression bombs; 4 GiB without it.
+    :param start_from_trigger: request and wait in the triggerer, and start a worker only to download (Airflow 3.3 and
+        newer). All arguments must then be plain texts or templates, and the task's ``on_execute_callback`` and
+        ``pre_execute`` are not called before the request; the path, the format and ``overwrite`` are checked after the
+        wait, not before it.
     """
 
     template_fields: Sequence[str] = (
@@ -96,6 +102,7 @@ class ApnsToObjectStorageOperator(ExportDatesMixin, BaseOperator):
         poke_interval: timedelta | float = 60,
         timeout: timedelta | float = 24 * 60 * 60,
         max_bytes: int | None = None,
+        start_from_trigger: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -114,6 +121,31 @@ class ApnsToObjectStorageOperator(ExportDatesMixin, BaseOperator):
         self.poke_interval = _seconds(poke_interval)
         self.timeout = _seconds(timeout)
         self.max_bytes = max_bytes
+        self._summary: _Summary | None = None
+        if start_from_trigger:
+            self._start_from_trigger()
+
+    def _start_from_trigger(self) -> None:
+        if not self.deferrable:
+            raise ValueError("start_from_trigger needs deferrable=True.")
+        arguments = {
+            "dataset": self.dataset,
+            "export_start_date": _text(self.export_start_date),
+            "export_end_date": _text(self.export_end_date),
+            "channel_ids": self.channel_ids,
+            "app_id": self.app_id,
+            "on_missing_channel": self.on_missing_channel,
+            "apns_conn_id": self.apns_conn_id,
+            "poke_interval": self.poke_interval,
+            "max_concurrency": self.max_concurrency,
+        }
+        _compat.start_from_trigger(
+            self,
+            "airflow_provider_apns.triggers.apns.ApnsRequestTrigger",
+            arguments,
+            next_method="execute_complete",
+            timeout=timedelta(seconds=self.timeout),
+        )
 
     @failing_at_once()
     def execute(self, context: Context) -> dict[str, Any]:
@@ -128,11 +160,8 @@ class ApnsToObjectStorageOperator(ExportDatesMixin, BaseOperator):
         from airflow_provider_apns.hooks.apns import utc_now
 
         today = utc_now().date()
-        window = Window.read(self.export_start_date, self.export_end_date, today)
-        job = self._job(window)
-        requests = job.requests(today)
-        batch = asyncio.run(self._request(job, requests))
-        self._check_missing(batch)
+        job = self._job(Window.read(self.export_start_date, self.export_end_date, today))
+        batch = asyncio.run(self._request(job, today))
         if self.deferrable:
             self._defer(batch)
         asyncio.run(self._wait(batch))
@@ -156,50 +185,33 @@ class ApnsToObjectStorageOperator(ExportDatesMixin, BaseOperator):
 
     def _job(self, window: Window) -> _Job:
         """Check all that can be checked before anything is sent."""
-        from airflow_provider_apns.exceptions import ApnsInvalidRequestError
-        from airflow_provider_apns.exports import Dataset, read_channel_ids
+        from airflow_provider_apns.batches import Order
         from airflow_provider_apns.hooks.apns import POOL_SIZE, ApnsHook
         from airflow_provider_apns.partitions import Layout, check_destination
         from airflow_provider_apns.reports import check_output_format
 
-        dataset = Dataset.parse(self.dataset)
         if self.on_missing_channel not in ("fail", "skip"):
             raise ApnsInvalidRequestError(
                 f"on_missing_channel must be 'fail' or 'skip', not {self.on_missing_channel!r}."
             )
         if not 1 <= self.max_concurrency <= POOL_SIZE:
             raise ApnsInvalidRequestError(f"max_concurrency must be 1 to {POOL_SIZE}, not {self.max_concurrency}.")
-        if self.channel_ids and dataset is not Dataset.CHANNEL:
-            raise ApnsInvalidRequestError(f"channel_ids go with the channel dataset, not with '{dataset.short_name}'.")
-        job = _Job(
-            dataset=dataset,
-            window=window,
-            channel_ids=tuple(read_channel_ids(self.channel_ids or [])) if dataset is Dataset.CHANNEL else (),
-            app_id=ApnsHook(self.apns_conn_id).account.resolve_app_id(self.app_id),
-            layout=Layout.read(self.path, self.object_storage_conn_id, dataset),
-            output_format=check_output_format(self.output_format),
-        )
-        check_destination(job.layout, window, job.channel_ids, self.overwrite)
-        return job
+        order = Order.read(self.dataset, window, self.channel_ids)
+        layout = Layout.read(self.path, self.object_storage_conn_id, order.dataset)
+        output_format = check_output_format(self.output_format)
+        app_id = ApnsHook(self.apns_conn_id).account.resolve_app_id(self.app_id)
+        check_destination(layout, window, order.channel_ids, self.overwrite)
+        return _Job(order, app_id, layout, output_format)
 
-    async def _request(self, job: _Job, requests: Sequence[ExportRequest]) -> Batch:
-        from airflow_provider_apns.batches import request_exports
+    async def _request(self, job: _Job, today: date) -> Batch:
+        from airflow_provider_apns.batches import check_missing, request_exports
         from airflow_provider_apns.hooks.apns import ApnsAsyncHook
 
+        requests = job.order.requests(today)
         async with ApnsAsyncHook(self.apns_conn_id) as hook:
-            return await request_exports(hook, requests, job.app_id, self.max_concurrency)
-
-    def _check_missing(self, batch: Batch) -> None:
-        from airflow_provider_apns.exceptions import ApnsNotFoundError
-
-        if batch.missing and (self.on_missing_channel == "fail" or not batch.exports):
-            raise ApnsNotFoundError(
-                f"Apple does not know {len(batch.missing)} of {len(batch.missing) + len(batch.exports)} channels "
-                f"(404): {', '.join(batch.missing)}. Nothing was written. Check that they belong to this app and "
-                "environment, or set on_missing_channel='skip'."
-            )
-        if batch.missing:
-            self.log.warning("Skipping channels that Apple does not know: %s", ", ".join(batch.missing))
+            batch = await request_exports(hook, requests, job.app_id, self.max_concurrency)
+        check_missing(batch, self.on_missing_channel)
+        return batch
 
     def _defer(self, batch: Batch) -> None:
         from airflow_provider_apns.triggers.apns import ApnsBatchTrigger
@@ -245,26 +257,39 @@ class ApnsToObjectStorageOperator(ExportDatesMixin, BaseOperator):
                     hook,
                     batch,
                     spool,
-                    dataset=job.dataset,
-                    window=job.window,
+                    dataset=job.order.dataset,
+                    window=job.order.window,
                     app_id=job.app_id,
                     max_concurrency=self.max_concurrency,
                 )
 
         channel_ids = [channel_id for channel_id, _ in batch.exports if channel_id]
         summary = _Summary(job, batch)
-        with new_spool(job.dataset) as spool:
+        with new_spool(job.order.dataset) as spool:
             asyncio.run(download())
-            for written in write_objects(spool, job.layout, job.window, channel_ids, job.output_format):
+            for written in write_objects(spool, job.layout, job.order.window, channel_ids, job.output_format):
                 summary.add(written)
         self.log.info("Wrote %s rows to %s", f"{summary.rows:,}", summary.path)
         self._tell_assets(context, summary)
+        self._summary = summary
         return summary.to_dict()
 
     def _tell_assets(self, context: Context, summary: _Summary) -> None:
         for outlet in self.outlets or ():
             extra: dict[str, Any] = {"path": summary.path, "rows": summary.rows, "days": summary.days}
             context["outlet_events"][outlet].extra.update(extra)
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
+        """Tell OpenLineage what was exported, and the first hundred objects that were written."""
+        from airflow_provider_apns.lineage import lineage_of
+
+        if self._summary is None:
+            return None
+        return lineage_of(self._summary.source, self._summary.named)
+
+
+def _text(value: str | date) -> str:
+    return value.isoformat() if isinstance(value, date) else value
 
 
 def _seconds(value: timedelta | float) -> float:
@@ -275,18 +300,10 @@ def _seconds(value: timedelta | float) -> float:
 class _Job:
     """What a task is to do, checked."""
 
-    dataset: Dataset
-    window: Window
-    channel_ids: tuple[str, ...]
+    order: Order
     app_id: str
     layout: Layout
     output_format: str
-
-    def requests(self, today: date) -> list[ExportRequest]:
-        from airflow_provider_apns.exports import ExportRequest
-
-        window = self.window.for_apple(today)
-        return [ExportRequest(self.dataset, window, channel_id) for channel_id in self.channel_ids or (None,)]
 
 
 class _Summary:
@@ -295,7 +312,7 @@ class _Summary:
     def __init__(self, job: _Job, batch: Batch) -> None:
         self._job = job
         self._batch = batch
-        self._paths: list[str] = []
+        self.named: list[Written] = []
         self._sha256 = ""
         self._objects = 0
         self._bytes = 0
@@ -303,31 +320,36 @@ class _Summary:
 
     def add(self, written: Written) -> None:
         if self._objects < _PATHS_NAMED:
-            self._paths.append(written.path)
+            self.named.append(written)
         self._sha256 = written.sha256
         self._objects += 1
         self._bytes += written.size
-        self.rows += written.rows
+        self.rows += written.rows or 0
+
+    @property
+    def source(self) -> str:
+        """What was exported."""
+        return f"{self._job.app_id}/{self._job.order.dataset.value}"
 
     @property
     def path(self) -> str:
         """The one object's path, or the template of several."""
-        return self._paths[0] if self._objects == 1 else self._job.layout.template
+        return self.named[0].path if self._objects == 1 else self._job.layout.template
 
     @property
     def days(self) -> list[str]:
-        return [day.isoformat() for day in self._job.window.days()]
+        return [day.isoformat() for day in self._job.order.window.days()]
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "path": self.path,
-            "paths": self._paths,
+            "paths": [written.path for written in self.named],
             "objects": self._objects,
             "rows": self.rows,
             "bytes": self._bytes,
             "sha256": self._sha256 if self._objects == 1 else None,
             "days": self.days,
-            "channels_requested": len(self._job.channel_ids),
+            "channels_requested": len(self._job.order.channel_ids),
             "channels_exported": len([channel_id for channel_id, _ in self._batch.exports if channel_id]),
             "channels_missing": list(self._batch.missing),
         }

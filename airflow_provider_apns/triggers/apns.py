@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from collections.abc import AsyncIterator
+from datetime import datetime, timezone
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from airflow.triggers.base import BaseTrigger, TriggerEvent
+from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
-from airflow_provider_apns.batches import Batch, wait_for_exports
+from airflow_provider_apns.batches import Batch, Order, check_missing, request_exports, wait_for_exports
 from airflow_provider_apns.exceptions import ApnsError
+from airflow_provider_apns.exports import FIRST_POLL_DELAY, Window
 
 if TYPE_CHECKING:
     from airflow_provider_apns.hooks.apns import ApnsAsyncHook
@@ -75,13 +77,22 @@ class ApnsExportTrigger(_WaitingTrigger):
     :param apns_conn_id: the connection.
     :param poke_interval: the longest time between two looks, in seconds.
     :param first_delay: seconds until the first look.
+    :param xcom_key: ends the task from the trigger, without a worker, and keeps the status URL under this XCom key;
+        an empty key keeps none. Without it, the task is resumed.
     """
 
     def __init__(
-        self, *, status_url: str, apns_conn_id: str, poke_interval: float, first_delay: float = RESUME_DELAY
+        self,
+        *,
+        status_url: str,
+        apns_conn_id: str,
+        poke_interval: float,
+        first_delay: float = RESUME_DELAY,
+        xcom_key: str | None = None,
     ) -> None:
         super().__init__(apns_conn_id=apns_conn_id, poke_interval=poke_interval, first_delay=first_delay)
         self.status_url = status_url
+        self.xcom_key = xcom_key
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and arguments."""
@@ -90,6 +101,7 @@ class ApnsExportTrigger(_WaitingTrigger):
             "apns_conn_id": self.apns_conn_id,
             "poke_interval": self.poke_interval,
             "first_delay": self.first_delay,
+            "xcom_key": self.xcom_key,
         }
 
     async def _wait(self, hook: ApnsAsyncHook) -> TriggerEvent:
@@ -100,7 +112,9 @@ class ApnsExportTrigger(_WaitingTrigger):
             max_concurrency=1,
             first_delay=self.first_delay,
         )
-        return TriggerEvent({"status_url": self.status_url})
+        if self.xcom_key is None:
+            return TriggerEvent({"status_url": self.status_url})
+        return TaskSuccessEvent(xcoms={self.xcom_key: self.status_url} if self.xcom_key else None)
 
 
 class ApnsBatchTrigger(_WaitingTrigger):
@@ -138,12 +152,82 @@ class ApnsBatchTrigger(_WaitingTrigger):
         }
 
     async def _wait(self, hook: ApnsAsyncHook) -> TriggerEvent:
-        status_urls = Batch.unpack(self.exports).status_urls
         await wait_for_exports(
             hook,
-            status_urls,
+            Batch.unpack(self.exports).status_urls,
             poke_interval=self.poke_interval,
             max_concurrency=self.max_concurrency,
             first_delay=self.first_delay,
         )
         return _QuietEvent({"exports": self.exports})  # type: ignore[call-arg]
+
+
+class ApnsRequestTrigger(_WaitingTrigger):
+    """
+    Requests all exports of one task and waits for them, for a task that starts from its trigger.
+
+    A second triggerer that takes over asks for the same exports again, which by Apple's rule gives the same ones.
+
+    :param dataset: the dataset.
+    :param export_start_date: first day.
+    :param export_end_date: last day, included.
+    :param channel_ids: the channels, for the channel dataset.
+    :param app_id: bundle identifier, if not the connection's.
+    :param on_missing_channel: ``fail`` or ``skip``.
+    :param apns_conn_id: the connection.
+    :param poke_interval: the longest time between two looks at an export, in seconds.
+    :param max_concurrency: how many requests at once.
+    """
+
+    def __init__(
+        self,
+        *,
+        dataset: str,
+        export_start_date: str,
+        export_end_date: str,
+        channel_ids: list[str] | str | None,
+        app_id: str | None,
+        on_missing_channel: str,
+        apns_conn_id: str,
+        poke_interval: float,
+        max_concurrency: int,
+    ) -> None:
+        super().__init__(apns_conn_id=apns_conn_id, poke_interval=poke_interval, first_delay=FIRST_POLL_DELAY)
+        self.dataset = dataset
+        self.export_start_date = export_start_date
+        self.export_end_date = export_end_date
+        self.channel_ids = channel_ids
+        self.app_id = app_id
+        self.on_missing_channel = on_missing_channel
+        self.max_concurrency = max_concurrency
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and arguments."""
+        return f"{__name__}.ApnsRequestTrigger", {
+            "dataset": self.dataset,
+            "export_start_date": self.export_start_date,
+            "export_end_date": self.export_end_date,
+            "channel_ids": self.channel_ids,
+            "app_id": self.app_id,
+            "on_missing_channel": self.on_missing_channel,
+            "apns_conn_id": self.apns_conn_id,
+            "poke_interval": self.poke_interval,
+            "max_concurrency": self.max_concurrency,
+        }
+
+    async def _wait(self, hook: ApnsAsyncHook) -> TriggerEvent:
+        today = datetime.now(tz=timezone.utc).date()
+        order = Order.read(
+            self.dataset, Window.read(self.export_start_date, self.export_end_date, today), self.channel_ids
+        )
+        app_id = (await hook.get_account()).resolve_app_id(self.app_id)
+        batch = await request_exports(hook, order.requests(today), app_id, self.max_concurrency)
+        check_missing(batch, self.on_missing_channel)
+        await wait_for_exports(
+            hook,
+            batch.status_urls,
+            poke_interval=self.poke_interval,
+            max_concurrency=self.max_concurrency,
+            first_delay=self.first_delay,
+        )
+        return _QuietEvent({"exports": batch.pack()})  # type: ignore[call-arg]

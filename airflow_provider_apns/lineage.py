@@ -1,0 +1,48 @@
+"""What OpenLineage is told of a finished task: Apple's dataset as input, each written object as output."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_apns.exports import APPLE_API_URL
+
+if TYPE_CHECKING:
+    from airflow.providers.openlineage.extractors import OperatorLineage
+
+    from airflow_provider_apns.partitions import Written
+
+
+def lineage_of(source: str, objects: Iterable[Written]) -> OperatorLineage[Any, Any]:
+    """
+    Describe a task's input and outputs; called by Airflow's openlineage provider, which is then installed.
+
+    :param source: what was exported, such as ``com.example.app/broadcastapplicationmetric``.
+    :param objects: what was written.
+    """
+    from airflow.providers.common.compat.openlineage.facet import (
+        InputDataset,
+        OutputDataset,
+        OutputStatisticsOutputDatasetFacet,
+    )
+    from airflow.providers.openlineage.extractors import OperatorLineage
+
+    outputs = []
+    for written in objects:
+        namespace, name = object_name(written.path)
+        statistics = OutputStatisticsOutputDatasetFacet(rowCount=written.rows, size=written.size)
+        outputs.append(OutputDataset(namespace, name, outputFacets={"outputStatistics": statistics}))
+    return OperatorLineage(inputs=[InputDataset(APPLE_API_URL, f"apns/{source}")], outputs=outputs)
+
+
+def object_name(path: str) -> tuple[str, str]:
+    """
+    Return an object's namespace and name by OpenLineage's naming rules.
+
+    ``s3://bucket/key`` is ``key`` in ``s3://bucket``; ``file:///tmp/x`` is ``/tmp/x`` in ``file``.
+    """
+    scheme, separator, rest = path.partition("://")
+    if not separator or scheme in ("file", "local"):
+        return "file", rest if separator else path
+    bucket, _, key = rest.partition("/")
+    return f"{scheme}://{bucket.rpartition('@')[2]}", key or "/"

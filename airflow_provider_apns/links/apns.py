@@ -1,0 +1,79 @@
+"""Links from a task's page to Apple's console, and to the object that the task wrote."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from airflow.providers.common.compat.sdk import BaseOperatorLink
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import BaseOperator, TaskInstanceKey
+
+CONSOLE_URL = "https://icloud.developer.apple.com/dashboard/"
+
+
+class ApnsConsoleLink(BaseOperatorLink):
+    """To CloudKit Console, where data export tokens are made."""
+
+    name = "CloudKit Console"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Return the link."""
+        return CONSOLE_URL
+
+
+class ApnsStoredObjectLink(BaseOperatorLink):
+    """To the object that the task wrote, or the folder of several, in the console of S3 or Google Cloud Storage."""
+
+    name = "Stored object"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """
+        Return the link; empty before the task has written anything, and for a store without such pages.
+
+        :param operator: the task.
+        :param ti_key: which of its instances.
+        """
+        from airflow.providers.common.compat.sdk import XCom
+
+        result: Any = XCom.get_value(ti_key=ti_key, key="return_value")
+        path = result.get("path") if isinstance(result, dict) else result
+        if not isinstance(path, str) or (found := _OBJECT.fullmatch(path)) is None:
+            return ""
+        conn_id = found["conn_id"] or getattr(operator, "object_storage_conn_id", None)
+        if conn_id and _is_elsewhere(conn_id):
+            return ""
+        return console_page(found["scheme"], found["bucket"], found["key"])
+
+
+_OBJECT = re.compile(r"(?P<scheme>s3a?|gs|gcs)://(?:(?P<conn_id>[^@/]+)@)?(?P<bucket>[^@/]+)/(?P<key>.+)", re.DOTALL)
+
+
+def console_page(scheme: str, bucket: str, key: str) -> str:
+    """
+    Return the page of an object in its store's console.
+
+    :param scheme: ``s3`` or ``gs``, or another name of one of them.
+    :param bucket: the bucket.
+    :param key: the object's key; one with ``{date}`` or ``{channel_id}`` stands for the folder around them.
+    """
+    folder = "{" in key
+    if folder:
+        key = key.partition("{")[0].rpartition("/")[0]
+    if scheme.startswith("s3"):
+        if folder:
+            return f"https://console.aws.amazon.com/s3/buckets/{quote(bucket)}?prefix={quote(key + '/' * bool(key), safe='')}"
+        return f"https://console.aws.amazon.com/s3/object/{quote(bucket)}?prefix={quote(key, safe='')}"
+    return f"https://console.cloud.google.com/storage/browser/{'' if folder else '_details/'}{quote(f'{bucket}/{key}')}"
+
+
+def _is_elsewhere(conn_id: str) -> bool:
+    """Tell whether a connection leads to another store than the cloud's own, such as MinIO, which has other pages."""
+    from airflow.providers.common.compat.sdk import BaseHook
+
+    extra = BaseHook.get_connection(conn_id).extra_dejson
+    services = extra.get("service_config")
+    s3 = services.get("s3") if isinstance(services, dict) else None
+    return bool(extra.get("endpoint_url") or (isinstance(s3, dict) and s3.get("endpoint_url")))
