@@ -43,6 +43,18 @@ async def get_connection(conn_id: str) -> Connection:
     return await sync_to_async(hook_class.get_connection)(conn_id)  # type: ignore[no-any-return]
 
 
+def check_asset_partitions() -> None:
+    """
+    Check that a task can give its asset events partition keys.
+
+    :raises ValueError: before Airflow 3.3.
+    """
+    from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
+
+    if not AIRFLOW_V_3_3_PLUS:
+        raise ValueError("asset_partitions needs Airflow 3.3 or newer: leave it out.")
+
+
 def start_from_trigger(
     task: BaseOperator, trigger: str, arguments: Mapping[str, Any], next_method: str, timeout: timedelta
 ) -> None:

@@ -65,6 +65,8 @@ class ApnsToObjectStorageOperator(ExportDatesMixin, BaseOperator):
         newer). All arguments must then be plain texts or templates, and the task's ``on_execute_callback`` and
         ``pre_execute`` are not called before the request; the path, the format and ``overwrite`` are checked after the
         wait, not before it.
+    :param asset_partitions: give asset outlets one event per day, with the day as its partition key (Airflow 3.3 and
+        newer), for DAGs that are scheduled by partition. Those events start no DAG that is scheduled by the bare asset.
     """
 
     template_fields: Sequence[str] = (
@@ -103,6 +105,7 @@ class ApnsToObjectStorageOperator(ExportDatesMixin, BaseOperator):
         timeout: timedelta | float = 24 * 60 * 60,
         max_bytes: int | None = None,
         start_from_trigger: bool = False,
+        asset_partitions: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -121,7 +124,10 @@ class ApnsToObjectStorageOperator(ExportDatesMixin, BaseOperator):
         self.poke_interval = _seconds(poke_interval)
         self.timeout = _seconds(timeout)
         self.max_bytes = max_bytes
+        self.asset_partitions = asset_partitions
         self._summary: _Summary | None = None
+        if asset_partitions:
+            _compat.check_asset_partitions()
         if start_from_trigger:
             self._start_from_trigger()
 
@@ -275,9 +281,17 @@ class ApnsToObjectStorageOperator(ExportDatesMixin, BaseOperator):
         return summary.to_dict()
 
     def _tell_assets(self, context: Context, summary: _Summary) -> None:
+        from airflow.providers.common.compat.sdk import Asset, AssetAlias
+
+        extra: dict[str, Any] = {"path": summary.path, "rows": summary.rows, "days": summary.days}
         for outlet in self.outlets or ():
-            extra: dict[str, Any] = {"path": summary.path, "rows": summary.rows, "days": summary.days}
-            context["outlet_events"][outlet].extra.update(extra)
+            event = context["outlet_events"][outlet]
+            if isinstance(outlet, AssetAlias):
+                event.add(Asset(summary.path), extra)
+                continue
+            event.extra.update(extra)
+            if self.asset_partitions:
+                event.add_partitions(summary.days)
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
         """Tell OpenLineage what was exported, and the first hundred objects that were written."""
