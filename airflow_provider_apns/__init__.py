@@ -35,7 +35,10 @@ def get_provider_info() -> dict[str, Any]:
                 "python-module": f"{__name__}.transfers.apns_to_object_storage",
             }
         ],
-        "extra-links": [],
+        "extra-links": [
+            f"{__name__}.links.apns.ApnsConsoleLink",
+            f"{__name__}.links.apns.ApnsStoredObjectLink",
+        ],
         "connection-types": [
             {
                 "connection-type": "apns",
@@ -46,26 +49,33 @@ def get_provider_info() -> dict[str, Any]:
                     "relabeling": {
                         "login": "Team ID",
                         "password": "Data export token",
-                        "host": "API host (leave empty for Apple's own)",
+                        "host": "API host",
                     },
                     "placeholders": {
                         "login": "A1B2C3D4E5",
-                        "password": "From CloudKit Console: Settings > Tokens > Create Data Export Token",
-                        "host": "https://api.icloud.apple.com",
+                        "password": "CloudKit Console > Settings > Tokens > Create Data Export Token",
+                        "host": "Leave empty for Apple's own: https://api.icloud.apple.com",
                     },
                 },
+                # A field's text is Markdown: a plain `description` would show the address of a link as it is.
                 "conn-fields": {
                     "app_id": {
                         "label": "App bundle ID",
-                        "description": "The app's bundle identifier, such as com.example.app. One connection holds "
-                        f"one token: one app and one dataset. See {_ARTICLE}",
-                        "schema": {"type": ["string", "null"]},
+                        "schema": {
+                            "type": ["string", "null"],
+                            "description_md": "The app's bundle identifier, such as com.example.app. A token is for "
+                            f"one app and one dataset, and so is a connection: [Apple's article]({_ARTICLE}) "
+                            "tells how to make a token.",
+                        },
                     },
                     "trusted_hosts": {
                         "label": "Trusted hosts",
-                        "description": "Further hosts, separated by commas, that status URLs may have. "
-                        "Hosts of Apple and the API host are trusted anyway; leave empty unless an error asks for it.",
-                        "schema": {"type": ["string", "null"]},
+                        "schema": {
+                            "type": ["string", "null"],
+                            "description_md": "Further hosts, separated by commas, that the token may be sent to. "
+                            "Apple's hosts and the API host are trusted anyway: leave it empty unless an error "
+                            "asks for it.",
+                        },
                     },
                 },
             }

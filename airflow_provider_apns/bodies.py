@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from airflow_provider_apns.exceptions import ApnsReportTooLargeError, ApnsServiceError
 
+_FRAMING = ("content-encoding", "content-length", "transfer-encoding")
 _GZIP_MAGIC = b"\x1f\x8b"
 _PIECE = 1 << 20
 
@@ -24,9 +25,10 @@ class BodyDecoder:
     """
 
     def __init__(self, headers: Mapping[str, str], max_bytes: int, what: str) -> None:
-        fields = {name.lower(): value.strip() for name, value in headers.items()}
+        fields = {name: value.strip() for key, value in headers.items() if (name := key.lower()) in _FRAMING}
         self._encoding = fields.get("content-encoding", "").lower()
-        self._expected = int(length) if (length := fields.get("content-length", "")).isdecimal() else None
+        length = fields.get("content-length", "")
+        self._expected = int(length) if length.isdecimal() and len(length) < 20 else None
         self._chunked = "chunked" in fields.get("transfer-encoding", "").lower()
         self._max_bytes = max_bytes
         self._what = what
@@ -45,6 +47,9 @@ class BodyDecoder:
         :raises ApnsReportTooLargeError: as soon as the decoded size passes ``max_bytes``.
         """
         self.received += len(chunk)
+        # Compressed data can be larger than what it holds, and without an end: nothing but empty gzip members.
+        if self.received > self._max_bytes + _PIECE:
+            raise self._too_large()
         if self._head is not None:
             self._head += chunk
             if len(self._head) < len(_GZIP_MAGIC):
@@ -97,10 +102,13 @@ class BodyDecoder:
     def _count(self, piece: bytes) -> bytes:
         self.size += len(piece)
         if self.size > self._max_bytes:
-            raise ApnsReportTooLargeError(
-                f"The {self._what} is larger than {self._max_bytes:,} bytes. Raise max_bytes if such a size is real."
-            )
+            raise self._too_large()
         return piece
+
+    def _too_large(self) -> ApnsReportTooLargeError:
+        return ApnsReportTooLargeError(
+            f"The {self._what} is larger than {self._max_bytes:,} bytes. Raise max_bytes if such a size is real."
+        )
 
 
 class AnswerBody:

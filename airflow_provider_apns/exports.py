@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 from enum import Enum
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urljoin
@@ -306,11 +307,11 @@ class Origin:
     port: int
 
     _LABEL = r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?"
-    _URL = re.compile(
-        rf"(?P<scheme>https?)://(?P<host>{_LABEL}(?:\.{_LABEL})*|\[::1\])(?::(?P<port>[0-9]{{1,5}}))?"
-        r"(?:/[\x21-\x7e]*)?",
+    _SERVER = re.compile(
+        rf"(?P<scheme>https?)://(?P<host>{_LABEL}(?:\.{_LABEL})*|\[::1\])(?::(?P<port>[0-9]{{1,5}}))?",
         re.ASCII | re.IGNORECASE,
     )
+    _PATH = re.compile(r"[\x21-\x5b\x5d-\x7e]*")
 
     @classmethod
     def of(cls, url: str) -> Origin | None:
@@ -321,7 +322,14 @@ class Origin:
             characters, percent-encoded or non-ASCII host names, trailing dots and names too long for the DNS are all
             refused.
         """
-        match = cls._URL.fullmatch(url) if len(url) < 8192 and "\\" not in url else None
+        scheme, _, rest = url.partition("://")
+        server, _, path = rest.partition("/")
+        return cls._of_server(f"{scheme}://{server}") if len(url) < 8192 and cls._PATH.fullmatch(path) else None
+
+    @classmethod
+    @lru_cache(maxsize=128)  # It is asked at every poll, and always about the same few servers.
+    def _of_server(cls, server: str) -> Origin | None:
+        match = cls._SERVER.fullmatch(server)
         if match is None or len(match["host"]) > 253:
             return None
         scheme = match["scheme"].lower()

@@ -7,6 +7,7 @@ metrics logs".
 
 from __future__ import annotations
 
+import codecs
 import csv
 import json
 import re
@@ -151,7 +152,7 @@ def _parse_line(line: str, what: str) -> list[str]:
 
 class CsvCheck:
     """
-    Checks a CSV that is passed on byte for byte: its header, and that its last line is whole.
+    Checks a CSV that is passed on byte for byte: that it is text, its header, and that its last line is whole.
 
     The lines between are not looked at; that none of them is missing, the answer's framing tells.
 
@@ -163,6 +164,7 @@ class CsvCheck:
         self._expected = expected
         self._what = what
         self._head: bytes | None = b""
+        self._text = codecs.getincrementaldecoder("utf-8")()
         self._columns = 0
         self._last = b""
 
@@ -172,6 +174,7 @@ class CsvCheck:
 
         :raises ApnsReportError: if they cannot be part of the expected CSV.
         """
+        self._check_text(piece)
         if self._head is not None:
             self._head += piece
             if b"\n" in self._head:
@@ -187,6 +190,7 @@ class CsvCheck:
 
         :raises ApnsReportError: if there was no header, or the last line has too few columns.
         """
+        self._check_text(b"", final=True)
         if self._head is not None:
             self._check_header()
             return
@@ -196,6 +200,12 @@ class CsvCheck:
                 raise ApnsReportError(
                     f"The {self._what} was cut short: its last line has {len(fields)} of {self._columns} columns."
                 )
+
+    def _check_text(self, piece: bytes, *, final: bool = False) -> None:
+        try:
+            self._text.decode(piece, final)
+        except UnicodeDecodeError as error:
+            raise ApnsReportError(f"The {self._what} is no UTF-8 text.") from error
 
     def _check_header(self) -> None:
         head, self._head = self._head or b"", None
@@ -261,7 +271,7 @@ class ReportReader:
 
     def _parse(self, lines: list[str]) -> Iterator[list[str]]:
         reader = csv.reader(lines, strict=True)
-        while True:
+        for lines_read in count(1):
             try:
                 fields = next(reader, None)
             except csv.Error as error:
@@ -269,6 +279,10 @@ class ReportReader:
             if fields is None:
                 return
             self._line_number += 1
+            if reader.line_num != lines_read:  # a quoted line break, which the end of a piece may cut
+                raise ApnsReportError(
+                    f"The {self._what} is no CSV near line {self._line_number}: a value has two lines."
+                )
             if fields:
                 yield fields
 
@@ -358,8 +372,8 @@ def write_report(rows: Iterable[Row], columns: Sequence[Column], handle: IO[byte
 
 
 def _write_csv(rows: Iterator[Row], columns: Sequence[Column], handle: IO[bytes]) -> int:
-    text = _CsvLines(handle)
-    writer = csv.writer(text, lineterminator="\n")
+    # CRLF, so that it quotes values that hold either; `_CsvLines` writes LF.
+    writer = csv.writer(_CsvLines(handle), lineterminator="\r\n")
     writer.writerow(column.name for column in columns)
     written = 0
     while batch := list(islice(rows, _BATCH)):
@@ -369,13 +383,13 @@ def _write_csv(rows: Iterator[Row], columns: Sequence[Column], handle: IO[bytes]
 
 
 class _CsvLines:
-    """Encodes what ``csv.writer`` writes."""
+    """Encodes the lines that ``csv.writer`` writes, and ends them with LF."""
 
     def __init__(self, handle: IO[bytes]) -> None:
         self._handle = handle
 
     def write(self, line: str) -> int:
-        return self._handle.write(line.encode())
+        return self._handle.write(line.removesuffix("\r\n").encode() + b"\n")
 
 
 def _csv_value(value: Value) -> Value:

@@ -7,7 +7,7 @@ import io
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, cast
 
@@ -139,12 +139,17 @@ def _upload(fs: Any, target: str) -> Iterator[IO[bytes]]:
     except BaseException:
         # Marked as closed so that the garbage collector does not close, and thereby publish, it after all.
         handle.closed = True
-        handle.discard()
+        with suppress(Exception):  # A store that has failed may fail again; the first failure is the one to tell of.
+            handle.discard()
         raise
 
 
 @contextmanager
 def _write_beside(fs: Any, target: str) -> Iterator[IO[bytes]]:
+    if fs.isdir(target):  # a move would end inside of it
+        raise ApnsStorageError(f"{target} is a folder: give the path of an object.")
+    if fs.isdir(target):
+        raise ApnsStorageError(f"{target} is a folder: give the full path of the object.")
     folder, slash, name = target.rpartition("/")
     beside = f"{folder}{slash}.{name}.{uuid.uuid4().hex}.part"
     try:
@@ -153,7 +158,7 @@ def _write_beside(fs: Any, target: str) -> Iterator[IO[bytes]]:
             _sync(handle)
         fs.mv(beside, target)
     except BaseException:
-        if fs.exists(beside):
+        with suppress(Exception):
             fs.rm_file(beside)
         raise
 

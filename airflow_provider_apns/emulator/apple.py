@@ -37,6 +37,9 @@ LIFETIME = timedelta(days=180)
 OLDEST_START = timedelta(days=30)
 DAY = timedelta(days=1)
 
+_NONCE = 12 + 16
+"""Bytes of a signature before its proof: the mark that all of them share, and what makes each unique."""
+
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -140,6 +143,7 @@ class Apple:
         self.token = settings.token or (_jwt(settings, clock()) if settings.jwt else DEMO_TOKEN)
         self.status_origin = self.download_origin = ""
         self._key = sha256(f"emulator signing key {settings.seed}".encode()).digest()
+        self._mark = b"\xfb\xff" + sha256(b"mark" + self._key).digest()[:10]
         self._exports: dict[str, Export] = {}
         self._latest: dict[Order, Export] = {}
 
@@ -154,6 +158,15 @@ class Apple:
         self._numbers = Numbers(settings.seed, settings.app_id, settings.days, settings.rows, settings.csv)
         self.channel_ids = channel_ids(settings.seed, settings.app_id, settings.channels)
         self._known_channels = frozenset(self.channel_ids)
+
+    @property
+    def signature_mark(self) -> str:
+        """
+        How the signature of every signed URL begins: what to search for where no signed URL may be.
+
+        Within a URL it is percent-encoded, since it has a ``+`` and a ``/``.
+        """
+        return base64.b64encode(self._mark).decode()
 
     # -- 1. request an export ------------------------------------------------------------------------------
 
@@ -311,7 +324,7 @@ class Apple:
         life = timedelta(minutes=export.order.minutes) if override is None else timedelta(seconds=override)
         expires_at = self.clock() + life
         path = f"/exports/{export.id}/data.csv"
-        expires, nonce = f"{expires_at.timestamp():.6f}", secrets.token_bytes(16)
+        expires, nonce = f"{expires_at.timestamp():.6f}", self._mark + secrets.token_bytes(16)
         signature = base64.b64encode(nonce + self._signature(path, expires, nonce)).decode()
         url = f"{self.download_origin}{path}?Expires={expires}&Signature={quote(signature, safe='')}"
         return {self.settings.data_url_key: url, "expiresAt": _timestamp(expires_at, "microseconds")}
@@ -334,7 +347,7 @@ class Apple:
             signed = base64.b64decode(signature, validate=True)
         except ValueError:
             signed = b""
-        nonce, proof = signed[:16], signed[16:]
+        nonce, proof = signed[:_NONCE], signed[_NONCE:]
         if export is None or not hmac.compare_digest(proof, self._signature(path, expires, nonce)):
             raise Refusal(403, "The request signature we calculated does not match the signature you provided.")
         if self.clock().timestamp() >= float(expires):

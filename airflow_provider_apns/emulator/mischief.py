@@ -131,7 +131,7 @@ async def _stall_body(scene: Scene) -> web.StreamResponse:
 async def _trickle(scene: Scene) -> web.StreamResponse:
     answer = scene.genuine()
     headers, data, length = scene.encoded(answer)
-    scene.begin(answer.status, {**headers, "Content-Length": str(length)})
+    scene.begin(answer.status, {**headers, "Content-Length": str(length), "Connection": "close"})
     for byte in data:
         scene.write(bytes([byte]))
         await scene.pause(1)
@@ -165,6 +165,15 @@ async def _cut_chunked(scene: Scene) -> web.StreamResponse:
 async def _garbage(scene: Scene) -> web.StreamResponse:
     scene.unanswered()
     scene.write(b"\x16\x03\x01 this is not HTTP\r\n\r\n")
+    return scene.close()
+
+
+@kind("bad-header", "the right answer with a header line that is none")
+async def _bad_header(scene: Scene) -> web.StreamResponse:
+    answer = scene.genuine()
+    headers, data, length = scene.encoded(answer)
+    headers = {**headers, "Content-Length": f"{length}\r\nthis line is no header", "Connection": "close"}
+    scene.begin(answer.status, headers, data)
     return scene.close()
 
 

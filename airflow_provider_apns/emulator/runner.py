@@ -142,6 +142,11 @@ class Emulator:
         return self._service.connection_uri
 
     @property
+    def signature_mark(self) -> str:
+        """How the signature of every signed URL begins: what to search for where no signed URL may be."""
+        return self._service.apple.signature_mark
+
+    @property
     def ledger(self) -> Ledger:
         """What happened so far."""
         return self._service.ledger

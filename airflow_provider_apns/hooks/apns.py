@@ -6,12 +6,13 @@ import asyncio
 import logging
 import os
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from datetime import date, datetime, timedelta, timezone
 from functools import cache, cached_property
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import aiohttp
@@ -19,7 +20,6 @@ import certifi
 import requests
 import urllib3
 from airflow.providers.common.compat.sdk import BaseHook
-from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception
 from yarl import URL
 
 from airflow_provider_apns import _compat
@@ -47,6 +47,7 @@ from airflow_provider_apns.exports import (
     network_failure,
     read_export_requested,
     read_export_status,
+    read_status_url,
     request_download,
     request_export,
     request_status,
@@ -55,12 +56,15 @@ from airflow_provider_apns.exports import (
 )
 from airflow_provider_apns.reports import CsvCheck
 from airflow_provider_apns.storage import Download, check_free, object_path, publishing
+from airflow_provider_apns.tokens import Secret
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection, ObjectStoragePath
 
     Build = Callable[[Account], HttpRequest]
     Read = Callable[[HttpAnswer, Account], Export]
+
+T = TypeVar("T")
 
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 30.0
@@ -87,65 +91,61 @@ def read_account(connection: Connection, conn_id: str) -> Account:
 
     :raises ApnsConnectionError: naming the field that is missing or wrong.
     """
-    from airflow.providers.common.compat.sdk import mask_secret
+    try:
+        account = Account.read(
+            conn_id,
+            login=connection.login,
+            password=connection.password,
+            host=connection.host,
+            port=connection.port,
+            schema=connection.schema,
+            extra=connection.extra_dejson,
+        )
+    except ApnsError as error:
+        failure = error.with_traceback(None)
+    else:
+        _compat.mask_secret(str(account.token))
+        return account
+    # Neither that frame nor this one may show the password as a local variable.
+    del connection
+    raise failure
 
-    account = Account.read(
-        conn_id,
-        login=connection.login,
-        password=connection.password,
-        host=connection.host,
-        port=connection.port,
-        schema=connection.schema,
-        extra=connection.extra_dejson,
-    )
-    mask_secret(str(account.token))
-    return account
 
-
-class _Patience:
+class _Retries:
     """
-    Tells when to give up: after :data:`MAX_TRIES`.
+    Tells, after a try has failed, how long to wait before the next one; the rules themselves are in ``exports``.
 
-    While a server that limits the rate lets other requests of the same batch through, tries are not counted:
-    the batch makes progress, only slowly.
+    There are :data:`MAX_TRIES`. While a server that limits the rate lets other requests of the same batch through,
+    they are not counted: the batch makes progress, only slowly.
 
+    :param log: where each further try is announced.
+    :param tries: how many there are.
     :param answers: returns how many answers there were so far.
-    :param tries: how many tries there are.
     """
 
-    def __init__(self, answers: Callable[[], int], tries: int) -> None:
-        self._answers = answers
+    def __init__(self, log: Any, tries: int = MAX_TRIES, answers: Callable[[], int] = int) -> None:
+        self._log = log
         self._tries = tries
+        self._answers = answers
         self._seen = answers()
+        self._made = 0
         self._idle = 0
 
-    def __call__(self, state: RetryCallState) -> bool:
-        error = _error(state)
-        limited = isinstance(error, ApnsServiceError) and error.slow_down
-        moving = limited and self._answers() > self._seen
-        self._idle = 1 if moving else self._idle + 1
+    def delay_after(self, error: ApnsServiceError) -> float:
+        """
+        Return the seconds to wait.
+
+        :raises ApnsServiceError: the error itself, if there is no further try.
+        """
+        moving = error.slow_down and self._answers() > self._seen
         self._seen = self._answers()
-        return self._idle >= self._tries
-
-
-def _error(state: RetryCallState) -> BaseException | None:
-    return state.outcome.exception() if state.outcome else None
-
-
-def _retry_options(log: Any, patience: _Patience) -> dict[str, Any]:
-    """Return tenacity's settings, which both transports share; the rules themselves are in ``exports``."""
-
-    def tell(state: RetryCallState) -> None:
-        delay = state.next_action.sleep if state.next_action else 0
-        log.warning("%s Trying again in %.0f s (try %d).", _error(state), delay, state.attempt_number + 1)
-
-    return {
-        "retry": retry_if_exception(should_retry),
-        "wait": lambda state: retry_delay(_error(state), state.attempt_number),
-        "stop": patience,
-        "before_sleep": tell,
-        "reraise": True,
-    }
+        self._made += 1
+        self._idle = 1 if moving else self._idle + 1
+        if self._idle >= self._tries or not should_retry(error):
+            raise error
+        delay = retry_delay(error, self._made)
+        self._log.warning("%s Trying again in %.0f s (try %d).", error, delay, self._made + 1)
+        return delay
 
 
 class _Receiver:
@@ -196,13 +196,26 @@ _downloading: ContextVar[bool] = ContextVar("apns_downloading", default=False)
 
 
 def _hide_signed_url(record: logging.LogRecord) -> bool:
-    """Keep signed URLs out of urllib3's DEBUG lines, which quote the path of every request."""
+    """
+    Keep signed URLs out of urllib3's lines, which quote the path of every request at DEBUG.
+
+    Of a broken header it warns with the whole URL, and with a traceback whose local variables have it, too.
+    """
     if _downloading.get() and isinstance(record.args, tuple):
-        record.args = tuple("/***" if isinstance(arg, str) and arg.startswith("/") else arg for arg in record.args)
+        record.args = tuple("***" if isinstance(arg, str) and "/" in arg else arg for arg in record.args)
+        record.exc_info = None
     return True
 
 
-logging.getLogger("urllib3.connectionpool").addFilter(_hide_signed_url)
+for _name in ("urllib3.connectionpool", "urllib3.connection"):
+    logging.getLogger(_name).addFilter(_hide_signed_url)
+
+
+class _Session(requests.Session):
+    """Knows no redirects: where it shall not follow one, ``requests`` reads its target and all of its body none the less."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        return None
 
 
 class ApnsHook(BaseHook):
@@ -249,7 +262,7 @@ class ApnsHook(BaseHook):
 
     @cached_property
     def _session(self) -> requests.Session:
-        session = requests.Session()
+        session = _Session()
         session.trust_env = False  # A netrc entry must not add credentials; proxies and certificates are set here.
         session.verify = ca_bundle()
         return session
@@ -288,7 +301,8 @@ class ApnsHook(BaseHook):
 
     def _request(self, request: ExportRequest, app_id: str | None) -> Export:
         app = self.account.resolve_app_id(app_id)
-        return self._ask(
+        return self._retry(
+            self._ask,
             lambda account: request_export(account, request, app),
             lambda answer, account: read_export_requested(answer, account, request, app),
         )
@@ -301,6 +315,9 @@ class ApnsHook(BaseHook):
         :return: the export; with a new download URL, if it is ready.
         :raises ApnsError: see :mod:`airflow_provider_apns.exceptions`.
         """
+        return self._retry(self._look, read_status_url(status_url))
+
+    def _look(self, status_url: str) -> Export:
         return self._ask(
             lambda account: request_status(account, status_url),
             lambda answer, account: read_export_status(answer, account, status_url),
@@ -329,11 +346,12 @@ class ApnsHook(BaseHook):
         expected = Dataset.parse(dataset) if dataset else None
         target = object_path(path)
         check_free(target, overwrite)
-        return self._retrying()(self._download, status_url, target, expected)
+        return self._retry(self._download, read_status_url(status_url), target, expected)
 
     def _download(self, status_url: str, target: ObjectStoragePath, dataset: Dataset | None) -> Download:
         what = f"report of export {status_url}"
-        data_url = _ready(self.get_export(status_url)).data_url or ""
+        # One look only: the whole download is what is tried again, and tries within tries would multiply.
+        data_url = _ready(self._look(status_url)).data_url or Secret()
         with publishing(target) as file:
             with self._open_download(request_download(data_url, what)) as response:
                 receiver = _Receiver(response.headers, file, dataset, self.max_bytes, what)  # type: ignore[arg-type]
@@ -357,13 +375,16 @@ class ApnsHook(BaseHook):
         finally:
             _downloading.reset(flag)
 
-    def _retrying(self) -> Retrying:
-        return Retrying(**_retry_options(self.log, _Patience(lambda: 0, self._tries)))
+    def _retry(self, call: Callable[..., T], *args: Any) -> T:
+        retries = _Retries(self.log, self._tries)
+        while True:
+            try:
+                return call(*args)
+            except ApnsServiceError as error:
+                delay = retries.delay_after(error)
+            time.sleep(delay)
 
     def _ask(self, build: Build, read: Read) -> Export:
-        return self._retrying()(self._ask_once, build, read)
-
-    def _ask_once(self, build: Build, read: Read) -> Export:
         try:
             return read(self._exchange(build(self.account)), self.account)
         except ApnsTokenError:
@@ -397,8 +418,8 @@ class ApnsHook(BaseHook):
                 allow_redirects=False,
                 proxies={"http": proxy, "https": proxy} if proxy else None,
             )
-        except _NETWORK_ERRORS as error:
-            failure = network_failure(request, error)
+        except BaseException as error:
+            failure = _failure(request, error)
         # Outside of the handler: the library's error quotes the URL, and must not be chained to ours.
         raise failure
 
@@ -474,6 +495,19 @@ def _raw_chunks(response: requests.Response, what: str) -> Iterator[bytes]:
         raise failure
 
 
+def _failure(request: HttpRequest, error: BaseException) -> BaseException:
+    """
+    Return what to raise instead of a library's error.
+
+    An interruption, such as that of ``execution_timeout``, remains what it is, but without the libraries' frames:
+    their local variables have the signed URL and the token.
+    """
+    if isinstance(error, _NETWORK_ERRORS):
+        return network_failure(request, error)
+    error.__context__ = None
+    return error.with_traceback(None)
+
+
 def _broken_off(what: str, error: BaseException) -> ApnsServiceError:
     return ApnsServiceError(f"The connection broke while the {what} was read ({type(error).__name__}).")
 
@@ -481,9 +515,21 @@ def _broken_off(what: str, error: BaseException) -> ApnsServiceError:
 class _SharedSession:
     """The HTTP session of one event loop, and how many hooks use it."""
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
-        self.session = session
+    def __init__(self) -> None:
         self.users = 0
+        self._session: aiohttp.ClientSession | None = None
+        self._opening = asyncio.Lock()
+
+    async def open(self) -> aiohttp.ClientSession:
+        """Return the session. The first caller makes it; a thousand triggers that start together wait for that one."""
+        async with self._opening:
+            if self._session is None:
+                self._session = _new_session(await asyncio.to_thread(_ssl_context))
+            return self._session
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
 
 
 _sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, _SharedSession] = WeakKeyDictionary()
@@ -504,23 +550,27 @@ async def shared_session() -> AsyncIterator[aiohttp.ClientSession]:
     All triggers of a triggerer thus share one pool of connections, kept alive between polls.
     """
     loop = asyncio.get_running_loop()
-    if loop not in _sessions:
-        context = await asyncio.to_thread(_ssl_context)
-        if loop not in _sessions:
-            _sessions[loop] = _SharedSession(_new_session(context))
-    shared = _sessions[loop]
+    shared = _sessions.setdefault(loop, _SharedSession())
     shared.users += 1
     try:
-        yield shared.session
+        yield await shared.open()
     finally:
         shared.users -= 1
         if not shared.users:
             _sessions.pop(loop, None)
-            await shared.session.close()
+            await shared.close()
+
+
+class _Response(aiohttp.ClientResponse):
+    """Shows itself without its URL, which can be a signed one, and without its headers."""
+
+    def __repr__(self) -> str:
+        return f"<answer {self.status}>"
 
 
 def _new_session(context: ssl.SSLContext) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
+        response_class=_Response,
         connector=aiohttp.TCPConnector(limit=POOL_SIZE, ssl=context, ttl_dns_cache=300),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT, sock_read=READ_TIMEOUT),
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -544,6 +594,7 @@ class ApnsAsyncHook(BaseHook):
         self.apns_conn_id = apns_conn_id
         self.max_bytes = max_bytes
         self._account: Account | None = None
+        self._looking_up = asyncio.Lock()
         self._answers = 0
         self._paused_until = 0.0
 
@@ -562,24 +613,29 @@ class ApnsAsyncHook(BaseHook):
         :raises ApnsConnectionError: if it is incomplete.
         :raises ApnsTokenError: if the token says that it has expired.
         """
-        if self._account is None:
-            account = read_account(await _compat.get_connection(self.apns_conn_id), self.apns_conn_id)
-            account.claims.check_expiry(utc_now(), self.apns_conn_id)
-            if notice := account.claims.renewal_notice(utc_now(), self.apns_conn_id):
-                self.log.warning(notice)
-            self._account = account
-        return self._account
+        async with self._looking_up:
+            if self._account is None:
+                account = read_account(await _compat.get_connection(self.apns_conn_id), self.apns_conn_id)
+                account.claims.check_expiry(utc_now(), self.apns_conn_id)
+                if notice := account.claims.renewal_notice(utc_now(), self.apns_conn_id):
+                    self.log.warning(notice)
+                self._account = account
+            return self._account
 
     async def request_export(self, request: ExportRequest, app_id: str | None = None) -> Export:
         """Ask Apple to build a report; see :meth:`ApnsHook.request_export`."""
         app = (await self.get_account()).resolve_app_id(app_id)
-        return await self._ask(
+        return await self._retry(
+            self._ask,
             lambda account: request_export(account, request, app),
             lambda answer, account: read_export_requested(answer, account, request, app),
         )
 
     async def get_export(self, status_url: str) -> Export:
         """Ask for an export's status; see :meth:`ApnsHook.get_export`."""
+        return await self._retry(self._look, read_status_url(status_url))
+
+    async def _look(self, status_url: str) -> Export:
         return await self._ask(
             lambda account: request_status(account, status_url),
             lambda answer, account: read_export_status(answer, account, status_url),
@@ -594,19 +650,18 @@ class ApnsAsyncHook(BaseHook):
         :param dataset: the dataset that it must be.
         :raises ApnsError: see :mod:`airflow_provider_apns.exceptions`.
         """
-        await self._retrying()(self._download, status_url, file, dataset)
+        await self._retry(self._download, status_url, file, dataset)
 
     async def _download(self, status_url: str, file: IO[bytes], dataset: Dataset) -> None:
         what = f"report of export {status_url}"
-        data_url = _ready(await self.get_export(status_url)).data_url or ""
+        data_url = _ready(await self._look(status_url)).data_url or Secret()
         file.seek(0)
         file.truncate()
         async with self._open_download(request_download(data_url, what)) as response:
             receiver = _Receiver(response.headers, file, dataset, self.max_bytes, what)
-            async for chunk in _received_chunks(response, what):
+            while chunk := await _next_chunk(response, what):
                 receiver.feed(chunk)
             receiver.finish()
-        self._answers += 1
 
     @asynccontextmanager
     async def _open_download(self, request: HttpRequest) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -619,29 +674,26 @@ class ApnsAsyncHook(BaseHook):
             request = target
         raise _too_many_redirects(request.what)
 
-    def _retrying(self) -> AsyncRetrying:
-        options = _retry_options(self.log, _Patience(lambda: self._answers, MAX_TRIES))
-        tell = options["before_sleep"]
+    async def _retry(self, call: Callable[..., Awaitable[T]], *args: Any) -> T:
+        retries: _Retries | None = None
+        while True:
+            try:
+                result = await call(*args)
+            except ApnsServiceError as error:
+                retries = retries or _Retries(self.log, answers=lambda: self._answers)
+                delay = retries.delay_after(error)
+                if error.slow_down:
+                    self._pause(delay)
+            else:
+                self._answers += 1
+                return result
+            await asyncio.sleep(delay)
 
-        def tell_and_pause(state: RetryCallState) -> None:
-            tell(state)
-            self._pause(state)
-
-        return AsyncRetrying(**{**options, "before_sleep": tell_and_pause})
-
-    def _pause(self, state: RetryCallState) -> None:
+    def _pause(self, delay: float) -> None:
         """Make all requests wait as long as the one that was told to slow down."""
-        error = _error(state)
-        if isinstance(error, ApnsServiceError) and error.slow_down and state.next_action:
-            until = asyncio.get_running_loop().time() + state.next_action.sleep
-            self._paused_until = max(self._paused_until, until)
+        self._paused_until = max(self._paused_until, asyncio.get_running_loop().time() + delay)
 
     async def _ask(self, build: Build, read: Read) -> Export:
-        export: Export = await self._retrying()(self._ask_once, build, read)
-        self._answers += 1
-        return export
-
-    async def _ask_once(self, build: Build, read: Read) -> Export:
         account = await self.get_account()
         try:
             return read(await self._exchange(build(account)), account)
@@ -659,7 +711,7 @@ class ApnsAsyncHook(BaseHook):
     async def _exchange(self, request: HttpRequest) -> HttpAnswer:
         async with await self._send(request) as response:
             body = AnswerBody(response.headers, MAX_ANSWER_BYTES)
-            async for chunk in _received_chunks(response, request.what):
+            while chunk := await _next_chunk(response, request.what):
                 if not body.feed(chunk):
                     response.close()
                     break
@@ -678,21 +730,17 @@ class ApnsAsyncHook(BaseHook):
                 allow_redirects=False,
                 proxy=proxy_for(request.server),
             )
-        except _NETWORK_ERRORS as error:
-            failure = network_failure(request, error)
+        except BaseException as error:
+            failure = _failure(request, error)
         # Outside of the handler: the library's error quotes the URL, and must not be chained to ours.
         raise failure
 
 
-async def _received_chunks(response: aiohttp.ClientResponse, what: str) -> AsyncIterator[bytes]:
-    while True:
-        try:
-            chunk = await response.content.readany()
-        except (*_NETWORK_ERRORS, asyncio.TimeoutError) as error:
-            failure = _broken_off(what, error)
-        else:
-            if not chunk:
-                return
-            yield chunk
-            continue
-        raise failure
+async def _next_chunk(response: aiohttp.ClientResponse, what: str) -> bytes:
+    """Return what has come since, empty at the end."""
+    try:
+        return await response.content.readany()
+    except (*_NETWORK_ERRORS, asyncio.TimeoutError) as error:
+        failure = _broken_off(what, error)
+    # Outside of the handler: the library's error is not to be chained to ours.
+    raise failure

@@ -1,0 +1,281 @@
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import logging
+from collections.abc import AsyncIterator
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.helpers import day, today
+
+from airflow_provider_apns import batches
+from airflow_provider_apns.batches import (
+    Batch,
+    Order,
+    Progress,
+    check_missing,
+    download_exports,
+    for_each,
+    new_spool,
+    read_into,
+    request_exports,
+    wait_for_exports,
+)
+from airflow_provider_apns.emulator import Emulator
+from airflow_provider_apns.exceptions import (
+    ApnsExportFailedError,
+    ApnsInvalidRequestError,
+    ApnsNotFoundError,
+    ApnsReportError,
+    ApnsTokenError,
+)
+from airflow_provider_apns.exports import Dataset, ExportRequest, Window
+from airflow_provider_apns.hooks.apns import ApnsAsyncHook
+
+WEEK = Window.parse(day(-7), day(-1))
+UNKNOWN = base64.b64encode(b"no such channel!").decode()
+
+
+def channel_requests(channel_ids: tuple[str, ...]) -> list[ExportRequest]:
+    return [ExportRequest(Dataset.CHANNEL, WEEK, channel_id) for channel_id in channel_ids]
+
+
+@pytest.fixture
+async def hook(apple: Emulator) -> AsyncIterator[ApnsAsyncHook]:
+    async with ApnsAsyncHook() as hook:
+        yield hook
+
+
+class TestBatch:
+    @given(st.lists(st.tuples(st.none() | st.text(), st.text())), st.lists(st.text()))
+    def test_packs_and_unpacks(self, exports: list[tuple[str | None, str]], missing: list[str]) -> None:
+        batch = Batch(tuple(exports), tuple(missing))
+        assert Batch.unpack(str(batch.pack())) == batch
+        assert batch.status_urls == [url for _, url in exports]
+
+    def test_ten_thousand_exports_stay_below_a_megabyte(self) -> None:
+        import uuid
+
+        exports = tuple(
+            (base64.b64encode(uuid.uuid4().bytes).decode(), f"https://api.icloud.apple.com/v1/dataExports/apns/status/{uuid.uuid4()}")
+            for _ in range(10_000)
+        )
+        assert len(Batch(exports).pack()) < 1_000_000
+
+
+class TestOrder:
+    def test_channels_are_asked_for_once_each(self) -> None:
+        order = Order.read("channel", WEEK, ["AAAA", "BBBB", "AAAA"])
+        assert [(request.dataset, request.channel_id) for request in order.requests(today())] == [
+            (Dataset.CHANNEL, "AAAA"),
+            (Dataset.CHANNEL, "BBBB"),
+        ]
+
+    def test_a_neighbouring_day_is_asked_for_too(self) -> None:
+        single = Window.parse(day(-1), day(-1))
+        (request,) = Order.read("delivery", single).requests(today())
+        assert request.window == Window.parse(day(-2), day(-1))
+
+    @pytest.mark.parametrize(
+        ("dataset", "channel_ids", "told"),
+        [
+            ("channel", None, "channel_ids is empty"),
+            ("channel", [], "channel_ids is empty"),
+            ("delivery", ["AAAA"], "not with 'delivery'"),
+            ("news", None, "Unknown dataset"),
+        ],
+    )
+    def test_what_does_not_go_together(self, dataset: str, channel_ids: list[str] | None, told: str) -> None:
+        with pytest.raises(ApnsInvalidRequestError, match=told):
+            Order.read(dataset, WEEK, channel_ids)
+
+
+class TestForEach:
+    @pytest.mark.parametrize(("items", "limit"), [(0, 3), (1, 3), (10, 3), (3, 10)])
+    async def test_all_are_done_and_never_more_at_once(self, items: int, limit: int) -> None:
+        done, running, most = [], 0, 0
+
+        async def work(item: int) -> None:
+            nonlocal running, most
+            running += 1
+            most = max(most, running)
+            await asyncio.sleep(0)
+            running -= 1
+            done.append(item)
+
+        await for_each(range(items), work, limit)
+        assert sorted(done) == list(range(items))
+        assert most == min(items, limit)
+
+    async def test_the_first_failure_ends_all(self) -> None:
+        begun, cancelled = [], []
+
+        async def work(item: int) -> None:
+            begun.append(item)
+            if item == 2:
+                raise ApnsNotFoundError("the third")
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                cancelled.append(item)
+                raise
+
+        with pytest.raises(ApnsNotFoundError, match="the third"):
+            await for_each(range(100), work, 3)
+        assert begun == [0, 1, 2]
+        assert cancelled == [0, 1]
+
+
+async def test_progress_is_logged_every_few_seconds_not_for_every_export(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop, now = asyncio.get_running_loop(), 0.0
+    monkeypatch.setattr(loop, "time", lambda: now)
+    caplog.set_level(logging.INFO)
+    progress = Progress("%s of %s done.", 2000)
+    for _ in range(2000):
+        now += 0.01
+        progress.step()
+    monkeypatch.undo()
+    messages = [record.getMessage() for record in caplog.records]
+    assert 3 <= len(messages) <= 5
+    assert messages[-1] == "2,000 of 2,000 done."
+
+
+class TestRequesting:
+    async def test_all_in_order(self, apple: Emulator, hook: ApnsAsyncHook) -> None:
+        batch = await request_exports(hook, channel_requests(apple.channel_ids), apple.app_id, 4)
+        assert [channel_id for channel_id, _ in batch.exports] == list(apple.channel_ids)
+        assert len(set(batch.status_urls)) == len(apple.channel_ids) == apple.ledger.posts
+        assert apple.ledger.max_in_flight <= 4
+
+    async def test_unknown_channels_are_all_named(self, apple: Emulator, hook: ApnsAsyncHook) -> None:
+        wanted = (UNKNOWN, apple.channel_ids[0], "AAAA")
+        batch = await request_exports(hook, channel_requests(wanted), apple.app_id, 4)
+        assert batch.missing == (UNKNOWN, "AAAA")
+        assert [channel_id for channel_id, _ in batch.exports] == [apple.channel_ids[0]]
+
+    async def test_404_without_a_channel_is_an_error(self, apple: Emulator, hook: ApnsAsyncHook) -> None:
+        apple.inject("request:404")
+        with pytest.raises(ApnsNotFoundError):
+            await request_exports(hook, [ExportRequest(Dataset.DELIVERY, WEEK)], apple.app_id, 4)
+
+    async def test_a_lasting_error_ends_the_batch(self, apple: Emulator, hook: ApnsAsyncHook) -> None:
+        apple.rotate_token("another-token")
+        with pytest.raises(ApnsTokenError):
+            await request_exports(hook, channel_requests(apple.channel_ids), apple.app_id, 2)
+        assert apple.ledger.posts < len(apple.channel_ids)
+
+
+class TestMissing:
+    some = Batch((("AAAA", "https://a/1"),), ("BBBB", "CCCC"))
+
+    def test_fail(self) -> None:
+        with pytest.raises(ApnsNotFoundError, match=r"2 of 3 channels \(404\): BBBB, CCCC. Nothing was written"):
+            check_missing(self.some, "fail")
+
+    def test_skip(self, caplog: pytest.LogCaptureFixture) -> None:
+        check_missing(self.some, "skip")
+        assert "BBBB, CCCC" in caplog.text
+
+    def test_skip_but_none_is_left(self) -> None:
+        with pytest.raises(ApnsNotFoundError, match="2 of 2 channels"):
+            check_missing(Batch((), ("BBBB", "CCCC")), "skip")
+
+    @pytest.mark.parametrize("decision", ["fail", "skip"])
+    def test_none_is_missing(self, decision: str) -> None:
+        check_missing(Batch((("AAAA", "https://a/1"),)), decision)
+
+
+class TestWaiting:
+    async def test_until_all_are_ready(self, apple: Emulator, hook: ApnsAsyncHook) -> None:
+        apple.configure(processing_polls=2)
+        batch = await request_exports(hook, channel_requests(apple.channel_ids), apple.app_id, 10)
+        await wait_for_exports(hook, batch.status_urls, poke_interval=0.01, max_concurrency=3, first_delay=0)
+        assert apple.ledger.gets == 3 * len(apple.channel_ids)
+
+    async def test_those_that_are_ready_are_not_asked_for_again(self, apple: Emulator, hook: ApnsAsyncHook) -> None:
+        batch = await request_exports(hook, channel_requests(apple.channel_ids[:3]), apple.app_id, 10)
+        apple.inject(f"status:unknown-status:match={apple.channel_ids[1]},times=2")
+        await wait_for_exports(hook, batch.status_urls, poke_interval=0.01, max_concurrency=3, first_delay=0)
+        assert apple.ledger.gets == 3 + 1 + 1
+
+    @pytest.mark.parametrize("fate", ["fail", "expire"])
+    async def test_one_that_fails_ends_it(self, apple: Emulator, hook: ApnsAsyncHook, fate: str) -> None:
+        apple.configure(**{fate: [apple.channel_ids[2]]})
+        batch = await request_exports(hook, channel_requests(apple.channel_ids), apple.app_id, 10)
+        with pytest.raises(ApnsExportFailedError) as raised:
+            await wait_for_exports(hook, batch.status_urls, poke_interval=0.01, max_concurrency=3, first_delay=0)
+        assert batch.status_urls[2] in str(raised.value)
+
+    async def test_the_first_look_is_not_at_once(self, apple: Emulator, hook: ApnsAsyncHook, monkeypatch: pytest.MonkeyPatch) -> None:
+        batch = await request_exports(hook, channel_requests(apple.channel_ids[:1]), apple.app_id, 1)
+        waits: list[tuple[float, int]] = []
+
+        async def sleep(seconds: float) -> None:
+            waits.extend([(seconds, apple.ledger.gets)] if seconds else [])
+
+        monkeypatch.setattr(batches.asyncio, "sleep", sleep)
+        await wait_for_exports(hook, batch.status_urls, poke_interval=60, max_concurrency=1)
+        assert len(waits) == 1
+        assert 1 <= waits[0][0] <= 2
+        assert waits[0][1] == 0
+
+
+class TestDownloading:
+    async def test_rows_of_all_channels(self, apple: Emulator, hook: ApnsAsyncHook) -> None:
+        batch = await request_exports(hook, channel_requests(apple.channel_ids), apple.app_id, 10)
+        with new_spool(Dataset.CHANNEL) as spool:
+            await download_exports(
+                hook, batch, spool, dataset=Dataset.CHANNEL, window=WEEK, app_id=apple.app_id, max_concurrency=3
+            )
+            rows = list(spool.read())
+        assert [row[:3] for row in rows] == [
+            (each, apple.app_id, channel_id) for each in WEEK.days() for channel_id in sorted(apple.channel_ids)
+        ]
+        assert apple.ledger.max_in_flight <= 10
+        assert apple.ledger.downloads == len(apple.channel_ids)
+
+    async def test_only_the_days_that_were_asked_for(self, apple: Emulator, hook: ApnsAsyncHook) -> None:
+        batch = await request_exports(hook, [ExportRequest(Dataset.DELIVERY, WEEK)], apple.app_id, 1)
+        single = Window.parse(day(-3), day(-3))
+        with new_spool(Dataset.DELIVERY) as spool:
+            await download_exports(
+                hook, batch, spool, dataset=Dataset.DELIVERY, window=single, app_id="app", max_concurrency=1
+            )
+            rows = list(spool.read())
+        assert {row[0] for row in rows} == {single.start}
+        assert [column.name for column in spool.columns] == ["date", "app_id", "push_type", "status", "count"]
+
+
+HEADER = "Date (UTC),Broadcasts Published,Broadcasts Delivered,Total Subscriptions"
+
+
+class TestReadInto:
+    def read(self, content: str) -> list[tuple[object, ...]]:
+        with new_spool(Dataset.CHANNEL) as spool:
+            window = Window(date(2026, 3, 1), date(2026, 3, 2))
+            read_into(spool, io.BytesIO(content.encode()), Dataset.CHANNEL, window, "app", "AAAA")
+            return list(spool.read())
+
+    def test_labels_the_rows(self) -> None:
+        assert self.read(f"{HEADER}\n2026-03-01,1,-1,3") == [(date(2026, 3, 1), "app", "AAAA", 1, None, 3, True)]
+
+    def test_days_outside_are_left_out(self) -> None:
+        lines = "\n".join(f"2026-{month}-{day_},1,2,3" for month, day_ in [("02", "28"), ("03", "01"), ("03", "02"), ("03", "03")])
+        assert [row[0] for row in self.read(f"{HEADER}\n{lines}")] == [date(2026, 3, 1), date(2026, 3, 2)]
+
+    def test_a_report_without_rows(self) -> None:
+        assert self.read(HEADER) == []
+
+    def test_a_broken_report_names_the_channel(self) -> None:
+        with pytest.raises(ApnsReportError, match="report of channel AAAA"):
+            self.read(f"{HEADER}\n2026-03-01,x,2,3")
+
+    def test_a_report_larger_than_one_piece(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(batches, "_IN_MEMORY", 100)
+        assert len(self.read(HEADER + "\n2026-03-01,1,2,3" * 500)) == 500
