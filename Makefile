@@ -15,7 +15,7 @@ BIN := .venv/bin
 READY := .venv/ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup test lint test-matrix demo build constraints clean
+.PHONY: help setup test lint test-matrix test-distributed test-lowest test-ui demo docs build constraints clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,16 +40,42 @@ lint: $(READY) ## Check style (ruff) and types (mypy)
 test-matrix: $(READY) ## Run the unit tests and the main job on every supported Airflow (ONLY="2.11 3.3.2-py3.13" to choose)
 	$(BIN)/python scripts/matrix.py test $(ONLY)
 
+test-lowest: $(READY) ## Run the unit tests with the lowest version of every declared dependency
+	$(BIN)/python -m scripts.lowest
+
+test-ui: $(READY) ## Look at a live Airflow in a real browser (ARGS="--screenshots docs/images" keeps the pictures)
+	$(BIN)/python -m scripts.chromium
+	$(BIN)/python -m pytest tests/ui $(ARGS)
+
+# An environment of its own, since Airflow loads every provider that it finds.
+DISTRIBUTED := .venvs/distributed
+$(DISTRIBUTED)/ready: $(READY) pyproject.toml constraints/distributed.txt
+	$(BIN)/uv venv --quiet --clear --python $(PYTHON) $(DISTRIBUTED)
+	$(BIN)/uv pip install --quiet --python $(DISTRIBUTED) --constraints constraints/distributed.txt \
+		--editable '.[amazon,parquet]' --group test --group distributed apache-airflow==$(AIRFLOW)
+	@touch $@
+
+test-distributed: $(DISTRIBUTED)/ready ## Kill parts of a whole distributed deployment, and show that nothing is lost or leaked
+	$(DISTRIBUTED)/bin/python -m tests.system $(ARGS)
+
 demo: $(READY) ## Run an example DAG on real Airflow against the emulator, and show the report
 	$(BIN)/python -m scripts.demo
 
-build: $(READY) ## Build the wheel and the sdist into dist/, and check them
+docs: $(READY) ## Build the documentation into site/
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venvs/docs
+	$(BIN)/uv pip sync --quiet --python .venvs/docs constraints/docs.txt
+	NO_MKDOCS_2_WARNING=1 .venvs/docs/bin/mkdocs build --strict
+
+build: $(READY) ## Build the wheel and the sdist into dist/, check them, and try them in environments of their own
 	rm -rf dist
 	$(BIN)/python -m build --installer uv
 	$(BIN)/twine check --strict dist/*
+	$(BIN)/python -m pytest tests/release $(ARGS)
 
 constraints: $(READY) ## Resolve constraints/ anew, for the days that scripts/matrix.py names
 	$(BIN)/python scripts/matrix.py compile $(ONLY)
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --upgrade --no-header --no-annotate \
+		--no-emit-index-url --group docs --output-file constraints/docs.txt
 
 clean: ## Remove what make has made
-	rm -rf .venv .venvs build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venvs build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from airflow import __version__ as _airflow_version
@@ -19,11 +20,14 @@ AIRFLOW_V_3_3_PLUS = tuple(map(int, _airflow_version.split(".")[:2])) >= (3, 3)
 
 def mask_secret(secret: str) -> None:
     """Show a secret as ``***`` in all logs from now on."""
-    try:
-        from airflow.sdk.log import mask_secret as mask
-    except ImportError:  # Airflow 2
-        from airflow.utils.log.secrets_masker import mask_secret as mask
-    mask(secret)
+    airflow_2 = _airflow_version.startswith("2.")
+    import_module("airflow.utils.log.secrets_masker" if airflow_2 else "airflow.sdk.log").mask_secret(secret)
+
+
+def is_deferral_timeout(next_method: str, next_kwargs: Mapping[str, Any] | None) -> bool:
+    """Tell whether a task is resumed because its trigger's time is up, which Airflow 2 puts in other words."""
+    errors = ("Trigger timeout", "Trigger/execution timeout")
+    return next_method == "__fail__" and (next_kwargs or {}).get("error") in errors
 
 
 async def get_connection(conn_id: str) -> Connection:

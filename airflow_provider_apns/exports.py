@@ -112,6 +112,7 @@ def _utc_day(moment: datetime, name: str) -> date:
         raise ApnsInvalidRequestError(f"{name} must be a day of the calendar, not {moment}.") from None
 
 
+@lru_cache(maxsize=64)  # A report has a row for each of the same few days, and there may be 10,000 reports.
 def _parse_date(text: str, name: str) -> date:
     try:
         if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text, re.ASCII):

@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 from itertools import count, islice
 from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -36,6 +37,7 @@ _MAX_LINE = 1 << 20
 _MAX_COLUMNS = 200
 _BATCH = 50_000
 _MAX_COUNT = 2**63 - 1
+_COUNT = re.compile(r"[0-9]{1,19}")
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ def has_withheld(dataset: Dataset) -> bool:
     return dataset is not Dataset.DELIVERY
 
 
+@cache
 def documented_columns(dataset: Dataset) -> tuple[Column, ...]:
     """Return the normalised columns of a dataset, without those that Apple may add later."""
     return (
@@ -331,7 +334,7 @@ class ReportReader:
                 raise ApnsReportError(f"Line {self._line_number} of the {self._what}: {error}") from error
         if text in (WITHHELD, ""):
             return None
-        if not re.fullmatch(r"[0-9]{1,19}", text) or int(text) > _MAX_COUNT:
+        if not _COUNT.fullmatch(text) or int(text) > _MAX_COUNT:
             raise ApnsReportError(f"Line {self._line_number} of the {self._what} has {text[:40]!r} for a count.")
         return int(text)
 

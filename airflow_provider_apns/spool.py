@@ -36,6 +36,8 @@ class Spool(AbstractContextManager["Spool"]):
         self._database = sqlite3.connect(Path(self._folder.name) / "rows.sqlite", isolation_level=None)
         # The file is scratch: it is thrown away with the process, so nothing has to survive a crash.
         self._database.executescript("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-8192;")
+        # One transaction for all there is: nobody else reads the file.
+        self._database.execute("BEGIN")
         self._database.execute(f"CREATE TABLE rows ({', '.join(map(_definition, self.columns))})")
         return self
 
@@ -59,9 +61,7 @@ class Spool(AbstractContextManager["Spool"]):
         names = ", ".join(_quoted(column.name) for column in columns)
         marks = ", ".join("?" for _ in columns)
         insert = f"INSERT INTO rows ({names}) VALUES ({marks})"  # noqa: S608 - the names are quoted
-        self._database.execute("BEGIN")
         cursor = self._database.executemany(insert, ([_stored(value) for value in row] for row in rows))
-        self._database.execute("COMMIT")
         self.rows += max(cursor.rowcount, 0)
 
     def read(self, partition: Sequence[str] = ()) -> Iterator[Row]:

@@ -146,9 +146,7 @@ def _upload(fs: Any, target: str) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def _write_beside(fs: Any, target: str) -> Iterator[IO[bytes]]:
-    if fs.isdir(target):  # a move would end inside of it
-        raise ApnsStorageError(f"{target} is a folder: give the path of an object.")
-    if fs.isdir(target):
+    if fs.isdir(target):  # A move would end inside of it.
         raise ApnsStorageError(f"{target} is a folder: give the full path of the object.")
     folder, slash, name = target.rpartition("/")
     beside = f"{folder}{slash}.{name}.{uuid.uuid4().hex}.part"

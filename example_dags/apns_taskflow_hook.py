@@ -59,8 +59,7 @@ with DAG(
         """Compute deliveries per published broadcast, and the trend of the subscribers."""
         import csv
 
-        with ObjectStoragePath(path).open("r") as file:
-            days = list(csv.DictReader(file))
+        days = list(csv.DictReader(ObjectStoragePath(path).read_text().splitlines()))
         # A count of -1 is withheld by Apple to keep people anonymous: it is not a number, and must not be summed.
         known = [day for day in days if day["Broadcasts Delivered"] != "-1" and day["Unique Subscribers"] != "-1"]
         if not known:

@@ -6,12 +6,12 @@ import asyncio
 import logging
 import os
 import ssl
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from datetime import date, datetime, timedelta, timezone
 from functools import cache, cached_property
+from importlib import import_module
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -20,10 +20,12 @@ import certifi
 import requests
 import urllib3
 from airflow.providers.common.compat.sdk import BaseHook
+from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception
 from yarl import URL
 
-from airflow_provider_apns import _compat
+from airflow_provider_apns import _compat, get_provider_info
 from airflow_provider_apns.bodies import AnswerBody, BodyDecoder
+from airflow_provider_apns.deadline import Deadline
 from airflow_provider_apns.exceptions import (
     ApnsError,
     ApnsNotFoundError,
@@ -76,6 +78,9 @@ MAX_BYTES = 4 << 30
 POOL_SIZE = 100
 """The most connections that one event loop holds open."""
 
+KEEP_ALIVE = 90.0
+"""Seconds that an unused connection stays open: longer than the usual time between two looks at an export."""
+
 _CHUNK = 1 << 18
 _NETWORK_ERRORS = (requests.RequestException, urllib3.exceptions.HTTPError, aiohttp.ClientError, OSError, TimeoutError)
 
@@ -83,6 +88,12 @@ _NETWORK_ERRORS = (requests.RequestException, urllib3.exceptions.HTTPError, aioh
 def utc_now() -> datetime:
     """Return the current time; the only clock that the hooks read."""
     return datetime.now(tz=timezone.utc)
+
+
+def _connection_form() -> dict[str, Any]:
+    (connection_type,) = get_provider_info()["connection-types"]
+    form: dict[str, Any] = connection_type
+    return form
 
 
 def read_account(connection: Connection, conn_id: str) -> Account:
@@ -111,41 +122,52 @@ def read_account(connection: Connection, conn_id: str) -> Account:
     raise failure
 
 
-class _Retries:
+class _Patience:
     """
-    Tells, after a try has failed, how long to wait before the next one; the rules themselves are in ``exports``.
+    Tells tenacity when to give up: after so many tries.
 
-    There are :data:`MAX_TRIES`. While a server that limits the rate lets other requests of the same batch through,
-    they are not counted: the batch makes progress, only slowly.
+    While a server that limits the rate lets other requests of the same batch through, tries are not counted: the batch
+    makes progress, only slowly.
 
-    :param log: where each further try is announced.
     :param tries: how many there are.
     :param answers: returns how many answers there were so far.
     """
 
-    def __init__(self, log: Any, tries: int = MAX_TRIES, answers: Callable[[], int] = int) -> None:
-        self._log = log
+    def __init__(self, tries: int, answers: Callable[[], int] = int) -> None:
         self._tries = tries
         self._answers = answers
         self._seen = answers()
-        self._made = 0
         self._idle = 0
 
-    def delay_after(self, error: ApnsServiceError) -> float:
-        """
-        Return the seconds to wait.
-
-        :raises ApnsServiceError: the error itself, if there is no further try.
-        """
-        moving = error.slow_down and self._answers() > self._seen
+    def __call__(self, state: RetryCallState) -> bool:
+        error = _error(state)
+        moving = isinstance(error, ApnsServiceError) and error.slow_down and self._answers() > self._seen
         self._seen = self._answers()
-        self._made += 1
         self._idle = 1 if moving else self._idle + 1
-        if self._idle >= self._tries or not should_retry(error):
-            raise error
-        delay = retry_delay(error, self._made)
-        self._log.warning("%s Trying again in %.0f s (try %d).", error, delay, self._made + 1)
-        return delay
+        return self._idle >= self._tries
+
+
+def _error(state: RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome else None
+
+
+def _delay(state: RetryCallState) -> float:
+    return state.next_action.sleep if state.next_action else 0.0
+
+
+def _retry_options(log: Any, patience: _Patience) -> dict[str, Any]:
+    """Return tenacity's settings, which both transports share; the rules themselves are in ``exports``."""
+
+    def tell(state: RetryCallState) -> None:
+        log.warning("%s Trying again in %.0f s (try %d).", _error(state), _delay(state), state.attempt_number + 1)
+
+    return {
+        "retry": retry_if_exception(should_retry),
+        "wait": lambda state: retry_delay(_error(state), state.attempt_number),
+        "stop": patience,
+        "before_sleep": tell,
+        "reraise": True,
+    }
 
 
 class _Receiver:
@@ -212,7 +234,7 @@ for _name in ("urllib3.connectionpool", "urllib3.connection"):
 
 
 class _Session(requests.Session):
-    """Knows no redirects: where it shall not follow one, ``requests`` reads its target and all of its body none the less."""
+    """Knows no redirects: even where it is not to follow one, ``requests`` reads its target and all of its body."""
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         return None
@@ -235,6 +257,22 @@ class ApnsHook(BaseHook):
     default_conn_name = "apns_default"
     conn_type = "apns"
     hook_name = "Apple Push Notification service (APNs)"
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Return the form's labels for Airflow older than 3.2, which does not look for them in the metadata."""
+        behaviour = _connection_form()["ui-field-behaviour"]
+        return {name.replace("-", "_"): value for name, value in behaviour.items()}
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Return the form's further fields for Airflow older than 3.2."""
+        field_widgets: Any = import_module("flask_appbuilder.fieldwidgets")
+        fields: Any = import_module("wtforms")
+        return {
+            name: fields.StringField(field["label"], widget=field_widgets.BS3TextFieldWidget())
+            for name, field in _connection_form()["conn-fields"].items()
+        }
 
     def __init__(self, apns_conn_id: str = default_conn_name, *, max_bytes: int = MAX_BYTES) -> None:
         super().__init__()
@@ -376,13 +414,7 @@ class ApnsHook(BaseHook):
             _downloading.reset(flag)
 
     def _retry(self, call: Callable[..., T], *args: Any) -> T:
-        retries = _Retries(self.log, self._tries)
-        while True:
-            try:
-                return call(*args)
-            except ApnsServiceError as error:
-                delay = retries.delay_after(error)
-            time.sleep(delay)
+        return Retrying(**_retry_options(self.log, _Patience(self._tries)))(call, *args)
 
     def _ask(self, build: Build, read: Read) -> Export:
         try:
@@ -513,10 +545,15 @@ def _broken_off(what: str, error: BaseException) -> ApnsServiceError:
 
 
 class _SharedSession:
-    """The HTTP session of one event loop, and how many hooks use it."""
+    """
+    The HTTP session of one event loop, and how many hooks use it.
+
+    ``deadline`` is for an answer of the API, the wait for a free connection included.
+    """
 
     def __init__(self) -> None:
         self.users = 0
+        self.deadline = Deadline(2 * READ_TIMEOUT)
         self._session: aiohttp.ClientSession | None = None
         self._opening = asyncio.Lock()
 
@@ -528,6 +565,7 @@ class _SharedSession:
             return self._session
 
     async def close(self) -> None:
+        self.deadline.close()
         if self._session is not None:
             await self._session.close()
 
@@ -543,7 +581,7 @@ def _ssl_context() -> ssl.SSLContext:
 
 
 @asynccontextmanager
-async def shared_session() -> AsyncIterator[aiohttp.ClientSession]:
+async def shared_session() -> AsyncIterator[tuple[aiohttp.ClientSession, Deadline]]:
     """
     Give the event loop's one HTTP session; the last user closes it.
 
@@ -553,7 +591,7 @@ async def shared_session() -> AsyncIterator[aiohttp.ClientSession]:
     shared = _sessions.setdefault(loop, _SharedSession())
     shared.users += 1
     try:
-        yield await shared.open()
+        yield await shared.open(), shared.deadline
     finally:
         shared.users -= 1
         if not shared.users:
@@ -568,11 +606,15 @@ class _Response(aiohttp.ClientResponse):
         return f"<answer {self.status}>"
 
 
+def _download_timeout() -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT, sock_read=READ_TIMEOUT)
+
+
 def _new_session(context: ssl.SSLContext) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         response_class=_Response,
-        connector=aiohttp.TCPConnector(limit=POOL_SIZE, ssl=context, ttl_dns_cache=300),
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT, sock_read=READ_TIMEOUT),
+        connector=aiohttp.TCPConnector(limit=POOL_SIZE, ssl=context, ttl_dns_cache=300, keepalive_timeout=KEEP_ALIVE),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
     )
@@ -600,7 +642,7 @@ class ApnsAsyncHook(BaseHook):
 
     async def __aenter__(self) -> ApnsAsyncHook:
         self._shared = shared_session()
-        self._session = await self._shared.__aenter__()
+        self._session, self._deadline = await self._shared.__aenter__()
         return self
 
     async def __aexit__(self, *exc_info: Any) -> None:
@@ -665,8 +707,9 @@ class ApnsAsyncHook(BaseHook):
 
     @asynccontextmanager
     async def _open_download(self, request: HttpRequest) -> AsyncIterator[aiohttp.ClientResponse]:
+        await self._pass_pause()
         for _ in range(MAX_REDIRECTS + 1):
-            async with await self._send(request) as response:
+            async with await self._send(request, _download_timeout()) as response:
                 answer = HttpAnswer(response.status, response.headers, utc_now())
                 if (target := follow_download(answer, request)) is None:
                     yield response
@@ -675,23 +718,41 @@ class ApnsAsyncHook(BaseHook):
         raise _too_many_redirects(request.what)
 
     async def _retry(self, call: Callable[..., Awaitable[T]], *args: Any) -> T:
-        retries: _Retries | None = None
-        while True:
-            try:
-                result = await call(*args)
-            except ApnsServiceError as error:
-                retries = retries or _Retries(self.log, answers=lambda: self._answers)
-                delay = retries.delay_after(error)
-                if error.slow_down:
-                    self._pause(delay)
-            else:
-                self._answers += 1
-                return result
-            await asyncio.sleep(delay)
+        try:
+            result = await call(*args)
+        except ApnsServiceError as error:
+            failures = [error]
+        else:
+            self._answers += 1
+            return result
 
-    def _pause(self, delay: float) -> None:
+        async def again() -> T:
+            # The failed try is the first one of tenacity's, which costs too much to begin with at each of many polls.
+            if failures:
+                raise failures.pop()
+            return await call(*args)
+
+        options = _retry_options(self.log, _Patience(MAX_TRIES, lambda: self._answers))
+        tell = options.pop("before_sleep")
+
+        def tell_and_pause(state: RetryCallState) -> None:
+            tell(state)
+            self._pause(state)
+
+        result = await AsyncRetrying(**options, before_sleep=tell_and_pause)(again)
+        self._answers += 1
+        return result
+
+    def _pause(self, state: RetryCallState) -> None:
         """Make all requests wait as long as the one that was told to slow down."""
-        self._paused_until = max(self._paused_until, asyncio.get_running_loop().time() + delay)
+        error = _error(state)
+        if isinstance(error, ApnsServiceError) and error.slow_down:
+            until = asyncio.get_running_loop().time() + _delay(state)
+            self._paused_until = max(self._paused_until, until)
+
+    async def _pass_pause(self) -> None:
+        while (delay := self._paused_until - asyncio.get_running_loop().time()) > 0:
+            await asyncio.sleep(delay)
 
     async def _ask(self, build: Build, read: Read) -> Export:
         account = await self.get_account()
@@ -709,6 +770,15 @@ class ApnsAsyncHook(BaseHook):
         return (await self.get_account()).token != refused.token
 
     async def _exchange(self, request: HttpRequest) -> HttpAnswer:
+        await self._pass_pause()
+        try:
+            with self._deadline:
+                return await self._receive(request)
+        except TimeoutError as error:
+            failure = network_failure(request, error)
+        raise failure
+
+    async def _receive(self, request: HttpRequest) -> HttpAnswer:
         async with await self._send(request) as response:
             body = AnswerBody(response.headers, MAX_ANSWER_BYTES)
             while chunk := await _next_chunk(response, request.what):
@@ -717,10 +787,7 @@ class ApnsAsyncHook(BaseHook):
                     break
             return HttpAnswer(response.status, response.headers, utc_now(), body.decoded())
 
-    async def _send(self, request: HttpRequest) -> aiohttp.ClientResponse:
-        loop = asyncio.get_running_loop()
-        while (delay := self._paused_until - loop.time()) > 0:
-            await asyncio.sleep(delay)
+    async def _send(self, request: HttpRequest, timeout: aiohttp.ClientTimeout | None = None) -> aiohttp.ClientResponse:
         try:
             return await self._session.request(
                 request.method,
@@ -729,11 +796,13 @@ class ApnsAsyncHook(BaseHook):
                 headers=request.headers,
                 allow_redirects=False,
                 proxy=proxy_for(request.server),
+                timeout=timeout or self._session.timeout,
             )
         except BaseException as error:
             failure = _failure(request, error)
-        # Outside of the handler: the library's error quotes the URL, and must not be chained to ours.
-        raise failure
+        # Outside of the handler: the library's error quotes the URL, and must not be chained to ours. `from None`, since
+        # a task written in Python, not C, runs all of its coroutine within a handler of its own.
+        raise failure from None
 
 
 async def _next_chunk(response: aiohttp.ClientResponse, what: str) -> bytes:
@@ -743,4 +812,4 @@ async def _next_chunk(response: aiohttp.ClientResponse, what: str) -> bytes:
     except (*_NETWORK_ERRORS, asyncio.TimeoutError) as error:
         failure = _broken_off(what, error)
     # Outside of the handler: the library's error is not to be chained to ours.
-    raise failure
+    raise failure from None

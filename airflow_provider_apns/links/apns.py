@@ -59,14 +59,13 @@ def console_page(scheme: str, bucket: str, key: str) -> str:
     :param bucket: the bucket.
     :param key: the object's key; one with ``{date}`` or ``{channel_id}`` stands for the folder around them.
     """
-    folder = "{" in key
-    if folder:
-        key = key.partition("{")[0].rpartition("/")[0]
+    folder, brace, _ = key.partition("{")
+    prefix = folder[: folder.rfind("/") + 1]
     if scheme.startswith("s3"):
-        if folder:
-            return f"https://console.aws.amazon.com/s3/buckets/{quote(bucket)}?prefix={quote(key + '/' * bool(key), safe='')}"
-        return f"https://console.aws.amazon.com/s3/object/{quote(bucket)}?prefix={quote(key, safe='')}"
-    return f"https://console.cloud.google.com/storage/browser/{'' if folder else '_details/'}{quote(f'{bucket}/{key}')}"
+        page, shown = ("buckets", prefix) if brace else ("object", key)
+        return f"https://console.aws.amazon.com/s3/{page}/{quote(bucket)}?prefix={quote(shown, safe='')}"
+    page, shown = ("", prefix.rstrip("/")) if brace else ("_details/", key)
+    return f"https://console.cloud.google.com/storage/browser/{page}{quote(f'{bucket}/{shown}')}"
 
 
 def _is_elsewhere(conn_id: str) -> bool:

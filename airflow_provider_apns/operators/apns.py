@@ -22,8 +22,8 @@ class ExportDatesMixin:
     """
     Lets ``start_date`` and ``end_date`` name the days of a report, where Airflow's own arguments have those names.
 
-    The days are kept as ``export_start_date`` and ``export_end_date``, under which they may be given, too; a task
-    keeps the scheduling dates of its DAG.
+    The days are kept as ``export_start_date`` and ``export_end_date``, under which they may be given, too (and must be
+    in ``expand()`` on Airflow 2); a task keeps the scheduling dates of its DAG.
     """
 
     _DATES = ("start_date", "end_date")

@@ -122,3 +122,16 @@ class ApnsExportSensor(BaseSensorOperator):
             raise ApnsError.from_event(event)
         self.log.info("Export %s is ready.", self.status_url)
         return self.status_url
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """
+        Take up the task; a wait whose time is up is a sensor timeout, on every Airflow.
+
+        Airflow 2 would make it a failure to be retried, and Airflow 3.0 forget ``soft_fail``.
+        """
+        if not _compat.is_deferral_timeout(next_method, next_kwargs):
+            return super().resume_execution(next_method, next_kwargs, context)
+        from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException
+
+        outcome = AirflowSkipException if self.soft_fail or self.never_fail else AirflowSensorTimeout
+        raise outcome(f"Export {self.status_url} was not ready within {self.timeout:.0f} s.")

@@ -14,17 +14,24 @@ from pathlib import Path
 import duckdb
 import pytest
 import sqlglot
+
+from airflow_provider_apns.emulator import Emulator
+from airflow_provider_apns.triggers.apns import ApnsBatchTrigger, ApnsExportTrigger
 from tests.docs.samples import Sample, samples
 from tests.support.dag_test import run_dag
 from tests.support.s3 import S3Server, s3_server
 
-from airflow_provider_apns.emulator import Emulator
-from airflow_provider_apns.triggers.apns import ApnsBatchTrigger, ApnsExportTrigger
-
 pytestmark = pytest.mark.integration
 
 SAMPLES = samples()
-PLUGIN = ("-p", "no:airflow_provider_apns", "-p", "airflow_provider_apns.emulator.pytest_plugin", "-p", "no:cacheprovider")
+PLUGIN = (
+    "-p",
+    "no:airflow_provider_apns",
+    "-p",
+    "airflow_provider_apns.emulator.pytest_plugin",
+    "-p",
+    "no:cacheprovider",
+)
 CONNECTIONS = ("DEFAULT", "CHANNEL", "EXAMPLE_APPLICATION", "EXAMPLE_DELIVERY")
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from airflow_provider_apns._compat import AIRFLOW_V_3_3_PLUS
 
+from airflow_provider_apns._compat import AIRFLOW_V_3_3_PLUS
 from airflow_provider_apns.emulator import Emulator
 from airflow_provider_apns.operators.apns import ApnsRequestExportOperator
 from airflow_provider_apns.sensors.apns import ApnsExportSensor
@@ -80,9 +80,7 @@ def worker_starts(airflow: AirflowDeployment, run: Run, task_id: str) -> int:
 
 
 @pytest.mark.live
-@pytest.mark.skipif(
-    not AIRFLOW_V_3_3_PLUS, reason="older ones cannot, as is tested below"
-)
+@pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="older ones cannot, as is tested below")
 def test_how_many_workers_a_task_costs(tmp_path: Path) -> None:
     dags = tmp_path / "dags"
     dags.mkdir()

@@ -16,6 +16,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.support.airflow_live import AIRFLOW_3
 from tests.support.metadata import Metadata, Run, TaskInstance
 
 
@@ -38,6 +39,10 @@ class DagTest(NamedTuple):
         """Return an XCom value as plain JSON."""
         return self.metadata.xcom(self.run, task_id, key=key, map_index=map_index)
 
+    def asset_events(self) -> list[dict[str, Any]]:
+        """Return the extras of the asset events that the run has made; Airflow 2 calls them dataset events."""
+        return self.metadata.asset_events(self.run)
+
 
 def run_dag(
     path: Path,
@@ -45,8 +50,12 @@ def run_dag(
     *,
     logical_date: datetime | None = None,
     conf: dict[str, Any] | None = None,
+    retries: int | None = None,
 ) -> DagTest:
-    """Run the DAG in a file, the only one there unless ``dag_id`` says which, and return what came of it."""
+    """Run the DAG in a file, the only one there unless ``dag_id`` says which, and return what came of it.
+
+    ``retries`` overrides those of the tasks: ``dag.test()`` waits between two tries as long as a scheduler would.
+    """
     # Airflow must not be imported before tests/conftest.py has given it its home.
     from airflow.configuration import conf as airflow_conf
 
@@ -62,6 +71,11 @@ def run_dag(
     bag = DagBag(shutil.copy(path, folder))
     assert not bag.import_errors, bag.import_errors
     (dag,) = (found for found in bag.dags.values() if dag_id in (None, found.dag_id))
+
+    if not AIRFLOW_3:  # without it, Airflow 2 makes no events for a DAG's assets
+        bag.sync_to_db()
+    for task in dag.tasks:
+        task.retries = task.retries if retries is None else retries
 
     date_argument = "logical_date" if "logical_date" in inspect.signature(dag.test).parameters else "execution_date"
     when = logical_date or datetime.now(timezone.utc)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.pool import NullPool
 
 
@@ -66,6 +66,15 @@ class Metadata:
         value = rows[0][0]
         # Airflow 2 stores bytes, SQLite a JSON column's text; PostgreSQL's driver has parsed it already.
         return json.loads(value) if isinstance(value, (str, bytes)) else value
+
+    def asset_events(self, run: Run) -> list[dict[str, Any]]:
+        """Return the extras of the asset events that a run has made; Airflow 2 calls them dataset events."""
+        table = "asset_event" if inspect(self._engine).has_table("asset_event") else "dataset_event"
+        rows = self.query(
+            f"SELECT extra FROM {table} WHERE source_dag_id = :dag_id AND source_run_id = :run_id ORDER BY id",
+            **run._asdict(),
+        )
+        return [json.loads(extra) if isinstance(extra, str) else extra for (extra,) in rows]
 
     def import_errors(self) -> list[str]:
         """Return the stack traces of DAG files that could not be read."""

@@ -23,11 +23,12 @@ KEYS = {"aws_access_key_id": "AKIATESTTESTTESTTEST", "aws_secret_access_key": "a
 class S3Server:
     """An S3 server, one bucket in it, and how Airflow connects to it."""
 
-    def __init__(self, port: int, bucket: str) -> None:
+    def __init__(self, port: int, bucket: str, keys: dict[str, str] = KEYS) -> None:
+        self._keys = keys
         self.endpoint_url = f"http://127.0.0.1:{port}"
         self.bucket = bucket
         quick = Config(retries={"max_attempts": 1}, connect_timeout=5, read_timeout=30)
-        self.client = boto3.client("s3", endpoint_url=self.endpoint_url, region_name="us-east-1", config=quick, **KEYS)
+        self.client = boto3.client("s3", endpoint_url=self.endpoint_url, region_name="us-east-1", config=quick, **keys)
 
     @property
     def connection(self) -> str:
@@ -35,8 +36,8 @@ class S3Server:
         return json.dumps(
             {
                 "conn_type": "aws",
-                "login": KEYS["aws_access_key_id"],
-                "password": KEYS["aws_secret_access_key"],
+                "login": self._keys["aws_access_key_id"],
+                "password": self._keys["aws_secret_access_key"],
                 "extra": {"endpoint_url": self.endpoint_url, "region_name": "us-east-1"},
             }
         )

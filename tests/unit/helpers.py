@@ -16,7 +16,7 @@ def day(offset: int) -> str:
 
 
 def traceback_with_locals(error: BaseException) -> str:
-    """What structured logs and rich show of an error: each frame but the tests' own with its local variables, and each cause."""
+    """What structured logs and rich show of an error: its frames, but the tests' own, with local variables; its causes."""  # noqa: E501
     shown = []
     seen: list[BaseException] = []
     waiting: list[BaseException | None] = [error]
@@ -24,7 +24,7 @@ def traceback_with_locals(error: BaseException) -> str:
         each = waiting.pop()
         if each is not None and each not in seen:
             seen.append(each)
-            waiting += [each.__cause__, each.__context__]
+            waiting += [each.__cause__, None if each.__suppress_context__ else each.__context__]
             summary = traceback.TracebackException.from_exception(each, capture_locals=True)
             shown.append(str(each))
             shown += [repr(frame.locals) for frame in summary.stack if "/tests/" not in frame.filename]

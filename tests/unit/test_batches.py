@@ -10,7 +10,6 @@ from datetime import date
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.helpers import day, today
 
 from airflow_provider_apns import batches
 from airflow_provider_apns.batches import (
@@ -35,6 +34,7 @@ from airflow_provider_apns.exceptions import (
 )
 from airflow_provider_apns.exports import Dataset, ExportRequest, Window
 from airflow_provider_apns.hooks.apns import ApnsAsyncHook
+from tests.unit.helpers import day, today
 
 WEEK = Window.parse(day(-7), day(-1))
 UNKNOWN = base64.b64encode(b"no such channel!").decode()
@@ -61,7 +61,10 @@ class TestBatch:
         import uuid
 
         exports = tuple(
-            (base64.b64encode(uuid.uuid4().bytes).decode(), f"https://api.icloud.apple.com/v1/dataExports/apns/status/{uuid.uuid4()}")
+            (
+                base64.b64encode(uuid.uuid4().bytes).decode(),
+                f"https://api.icloud.apple.com/v1/dataExports/apns/status/{uuid.uuid4()}",
+            )
             for _ in range(10_000)
         )
         assert len(Batch(exports).pack()) < 1_000_000
@@ -212,7 +215,9 @@ class TestWaiting:
             await wait_for_exports(hook, batch.status_urls, poke_interval=0.01, max_concurrency=3, first_delay=0)
         assert batch.status_urls[2] in str(raised.value)
 
-    async def test_the_first_look_is_not_at_once(self, apple: Emulator, hook: ApnsAsyncHook, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_the_first_look_is_not_at_once(
+        self, apple: Emulator, hook: ApnsAsyncHook, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         batch = await request_exports(hook, channel_requests(apple.channel_ids[:1]), apple.app_id, 1)
         waits: list[tuple[float, int]] = []
 
@@ -266,7 +271,9 @@ class TestReadInto:
         assert self.read(f"{HEADER}\n2026-03-01,1,-1,3") == [(date(2026, 3, 1), "app", "AAAA", 1, None, 3, True)]
 
     def test_days_outside_are_left_out(self) -> None:
-        lines = "\n".join(f"2026-{month}-{day_},1,2,3" for month, day_ in [("02", "28"), ("03", "01"), ("03", "02"), ("03", "03")])
+        lines = "\n".join(
+            f"2026-{month}-{day_},1,2,3" for month, day_ in [("02", "28"), ("03", "01"), ("03", "02"), ("03", "03")]
+        )
         assert [row[0] for row in self.read(f"{HEADER}\n{lines}")] == [date(2026, 3, 1), date(2026, 3, 2)]
 
     def test_a_report_without_rows(self) -> None:

@@ -84,7 +84,7 @@ def test_other_errors_pass_untouched(error: BaseException) -> None:
 
 
 def test_a_token_error_is_final_even_behind_a_retryable_one() -> None:
-    with pytest.raises(AirflowFailException), failing_at_once():
+    with pytest.raises(AirflowFailException), failing_at_once():  # noqa: PT012
         try:
             raise ApnsServiceError("first")
         except ApnsServiceError as error:

@@ -1,4 +1,4 @@
-from __future__ import annotations
+from __future__ import annotations  # noqa: I001
 
 import base64
 import dataclasses
@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tests.unit.helpers import traceback_with_locals
 from urllib3.util import parse_url
 from yarl import URL
 
@@ -61,6 +60,8 @@ from airflow_provider_apns.exports import (
     should_retry,
 )
 from airflow_provider_apns.tokens import Secret, TokenClaims
+from tests.unit.helpers import traceback_with_locals
+import contextlib
 
 NOW = datetime(2026, 3, 10, 18, 1, tzinfo=timezone.utc)
 TODAY = NOW.date()
@@ -78,7 +79,9 @@ def account(**changes: Any) -> Account:
     return Account.read("my_conn", **fields)
 
 
-def export_request(dataset: Dataset = Dataset.APPLICATION, channel_id: str | None = None, **changes: Any) -> ExportRequest:
+def export_request(
+    dataset: Dataset = Dataset.APPLICATION, channel_id: str | None = None, **changes: Any
+) -> ExportRequest:
     return ExportRequest(dataset, Window(TODAY - 7 * DAY, TODAY - DAY), channel_id, **changes)
 
 
@@ -143,7 +146,7 @@ class TestReadDate:
             "2026-W11-1",
             "2026-03-09T25:00",
             "2026-03-09T10:00/2026-03-10T10:00",
-            "２０２６-03-09",
+            "２０２６-03-09",  # noqa: RUF001
             "9999-12-31T23:59:59-12:00",
             "0001-01-01T00:00:00+14:00",
             "{{ ds }}",
@@ -174,10 +177,8 @@ class TestReadDate:
 
     @given(st.text(max_size=60) | st.from_regex(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d[\x20-\x7e]{0,20}", fullmatch=True))
     def test_any_text_is_a_day_or_a_clear_error(self, text: str) -> None:
-        try:
+        with contextlib.suppress(ApnsInvalidRequestError):
             assert type(read_date(text, "x")) is date
-        except ApnsInvalidRequestError:
-            pass
 
 
 def apple_takes(start: date, end: date, today: date) -> bool:
@@ -253,7 +254,25 @@ class TestChannelIds:
 
     @pytest.mark.parametrize(
         "channel_id",
-        ["", "=", "A", "AAA", "AA=", "AAAA==", "AAAA=", "A===", "AA==AA==", "-_8A", "AA AA", "AAAA\n", " AAAA", "ÄÖÜ=", 7, None, b"AAAA"],
+        [
+            "",
+            "=",
+            "A",
+            "AAA",
+            "AA=",
+            "AAAA==",
+            "AAAA=",
+            "A===",
+            "AA==AA==",
+            "-_8A",
+            "AA AA",
+            "AAAA\n",
+            " AAAA",
+            "ÄÖÜ=",
+            7,
+            None,
+            b"AAAA",
+        ],
     )
     def test_anything_else_is_none(self, channel_id: Any) -> None:
         with pytest.raises(ApnsInvalidRequestError, match="is not base64"):
@@ -293,10 +312,8 @@ class TestChannelIds:
 
     @given(st.text() | st.text(alphabet="[](),'\"A= {}:\\\x00", max_size=30))
     def test_any_text_is_a_list_or_a_clear_error(self, text: str) -> None:
-        try:
+        with contextlib.suppress(ApnsInvalidRequestError):
             assert read_channel_ids(text)
-        except ApnsInvalidRequestError:
-            pass
 
 
 class TestExportRequest:
@@ -370,10 +387,10 @@ TRICKS = [
     "https://api.icloud.apple.com./",
     "https://.apple.com/",
     "https://api..apple.com/",
-    "https://аpple.com/",
-    "https://api.icloud.аpple.com/",
+    "https://аpple.com/",  # noqa: RUF001
+    "https://api.icloud.аpple.com/",  # noqa: RUF001
     "https://apple。com/",
-    "https://api.icloud.apple.com／.evil.com/",
+    "https://api.icloud.apple.com／.evil.com/",  # noqa: RUF001
     "https://api.icloud.apple.ⓒom/",
     "https://api.icloud.\u212aapple.com/",
     "https://%61pple.com/",
@@ -386,7 +403,7 @@ TRICKS = [
     "https://api.icloud.apple.com:0/",
     "https://api.icloud.apple.com:/",
     "https://api.icloud.apple.com:443:80/",
-    "https://api.icloud.apple.com:４４３/",
+    "https://api.icloud.apple.com:４４３/",  # noqa: RUF001
     "https://api.icloud.apple.com:-443/",
     f"https://{'a' * 64}.apple.com/",
     f"https://{'a.' * 125}apple.com/",
@@ -442,7 +459,9 @@ urls = st.builds(
         hosts,
         st.sampled_from(["", ".", ".apple.com", "\\.apple.com", "@api.icloud.apple.com", "%2eapple.com"]),
         st.sampled_from(["", ":443", ":0443", ":80", ":", ":0", ":65536", ":x", "@x"]),
-        st.sampled_from(["", "/", "/a?b#c", "?b", "#c", "/\\", "/@evil.com", "/ü", "/ ", "/%0d%0a", "//evil.com", "/../x"]),
+        st.sampled_from(
+            ["", "/", "/a?b#c", "?b", "#c", "/\\", "/@evil.com", "/ü", "/ ", "/%0d%0a", "//evil.com", "/../x"]
+        ),
     ),
 ) | st.text(max_size=40)
 
@@ -504,14 +523,25 @@ class TestTrust:
     def test_the_connections_own_host_is_trusted_with_its_port(self) -> None:
         own = account(host="https://apns.example.com:8443/base")
         assert check_status_url(own, "https://apns.example.com:8443/status")
-        for url in ("https://apns.example.com/status", "http://apns.example.com:8443/", "https://x.apns.example.com:8443/"):
+        for url in (
+            "https://apns.example.com/status",
+            "http://apns.example.com:8443/",
+            "https://x.apns.example.com:8443/",
+        ):
             with pytest.raises(ApnsUntrustedUrlError):
                 check_status_url(own, url)
 
-    @pytest.mark.parametrize("trusted_hosts", ["Status.example.com, other.example.com:8443", ["status.example.com", "other.example.com:8443"]])
+    @pytest.mark.parametrize(
+        "trusted_hosts",
+        ["Status.example.com, other.example.com:8443", ["status.example.com", "other.example.com:8443"]],
+    )
     def test_further_hosts_can_be_named(self, trusted_hosts: object) -> None:
         trusting = account(extra={"trusted_hosts": trusted_hosts})
-        for url in ("https://status.example.com/1", "https://STATUS.example.com:444/1", "https://other.example.com:8443/1"):
+        for url in (
+            "https://status.example.com/1",
+            "https://STATUS.example.com:444/1",
+            "https://other.example.com:8443/1",
+        ):
             assert check_status_url(trusting, url) == url
         for url in ("https://other.example.com/1", "http://status.example.com/1", "https://a.status.example.com/1"):
             with pytest.raises(ApnsUntrustedUrlError):
@@ -613,7 +643,7 @@ class TestAccount:
     def test_app_id(self) -> None:
         assert account().resolve_app_id(None) == "com.example.app"
         assert account().resolve_app_id("com.example.other") == "com.example.other"
-        with pytest.raises(ApnsConnectionError, match="Connection 'my_conn' has no App bundle ID.*app_id"):
+        with pytest.raises(ApnsConnectionError, match=r"Connection 'my_conn' has no App bundle ID.*app_id"):
             account(extra={}).resolve_app_id(None)
 
 
@@ -629,7 +659,10 @@ class TestRequests:
         assert request.headers["Content-Type"] == "application/json"
         assert json.loads(request.body or b"")["channelId"] == CHANNEL_ID
 
-    @given(st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=1), st.text(alphabet="/.%?#@\\ü:", min_size=1))
+    @given(
+        st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=1),
+        st.text(alphabet="/.%?#@\\ü:", min_size=1),
+    )
     def test_no_app_id_leads_elsewhere(self, app_id: str, team_id: str) -> None:
         request = request_export(dataclasses.replace(account(), team_id=team_id), export_request(), app_id)
         parsed = URL(request.url, encoded=True)
@@ -645,7 +678,14 @@ class TestRequests:
 
     @pytest.mark.parametrize(
         "url",
-        ["http://store.example.com/data.csv?Signature=s3cret", "file:///etc/passwd?s3cret", "ftp://a/?s3cret", "//a?s3cret", "http://[::1?s3cret", "https://user:s3cret@a/"],
+        [
+            "http://store.example.com/data.csv?Signature=s3cret",
+            "file:///etc/passwd?s3cret",
+            "ftp://a/?s3cret",
+            "//a?s3cret",
+            "http://[::1?s3cret",
+            "https://user:s3cret@a/",
+        ],
     )
     def test_a_download_is_https_and_its_url_a_secret(self, url: str) -> None:
         with pytest.raises(ApnsUntrustedUrlError, match="is not an https URL") as raised:
@@ -656,7 +696,12 @@ class TestRequests:
         export = read_export_status(
             answer(body={"status": "SUCCESS", "downloadDetails": {"dataUrl": SIGNED_URL}}), account(), STATUS_URL
         )
-        shown = [account(), request_status(account(), STATUS_URL), request_download(Secret(SIGNED_URL), "report"), export]
+        shown = [
+            account(),
+            request_status(account(), STATUS_URL),
+            request_download(Secret(SIGNED_URL), "report"),
+            export,
+        ]
         assert "s3cret" not in repr(shown) + str(shown)
         assert TOKEN not in repr(shown) + str(shown)
         assert "s3cret" not in repr(answer(headers={"Location": SIGNED_URL}, body=SIGNED_URL.encode()))
@@ -686,7 +731,7 @@ class TestRequested:
             self.read(answer(body=body))
 
     def test_an_unknown_channel(self) -> None:
-        with pytest.raises(ApnsNotFoundError, match="knows no channel .* of app com.example.app .*environment"):
+        with pytest.raises(ApnsNotFoundError, match=r"knows no channel .* of app com.example.app .*environment"):
             self.read(answer(404), export_request(Dataset.CHANNEL, CHANNEL_ID))
 
     def test_404_without_a_channel(self) -> None:
@@ -694,11 +739,11 @@ class TestRequested:
             self.read(answer(404))
 
     def test_badly_formed_with_apples_reason(self) -> None:
-        with pytest.raises(ApnsRefusedError, match="badly formed .400.: 'supported date range is x to y'"):
+        with pytest.raises(ApnsRefusedError, match=r"badly formed .400.: 'supported date range is x to y'"):
             self.read(answer(400, {"reason": "supported date range is x to y"}))
 
     def test_a_refused_token(self) -> None:
-        with pytest.raises(ApnsTokenError, match="connection 'my_conn'.*401.*CloudKit Console"):
+        with pytest.raises(ApnsTokenError, match=r"connection 'my_conn'.*401.*CloudKit Console"):
             self.read(answer(401))
 
     def test_a_token_for_another_dataset(self) -> None:
@@ -752,7 +797,9 @@ class TestStatus:
         assert not export.is_ready
         assert export.check() is export
 
-    @pytest.mark.parametrize(("status", "told"), [("FAILED", "within 24 hours"), ("EXPIRED", "Request the export again")])
+    @pytest.mark.parametrize(
+        ("status", "told"), [("FAILED", "within 24 hours"), ("EXPIRED", "Request the export again")]
+    )
     def test_ended(self, status: str, told: str) -> None:
         with pytest.raises(ApnsExportFailedError, match=told) as raised:
             self.read({"status": status}).check()
@@ -769,7 +816,7 @@ class TestStatus:
             self.read(body)
 
     def test_404_means_the_token_in_one_of_apples_articles(self) -> None:
-        with pytest.raises(ApnsTokenError, match="404.*'my_conn'"):
+        with pytest.raises(ApnsTokenError, match=r"404.*'my_conn'"):
             self.read(b"", 404)
 
     def test_an_odd_status_can_be_shown(self) -> None:
@@ -814,17 +861,28 @@ class TestUndocumentedAnswers:
         st.integers(200, 599),
         st.binary(max_size=200)
         | st.recursive(
-            st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(["SUCCESS", STATUS_URL]),
-            lambda inner: st.lists(inner, max_size=3)
-            | st.dictionaries(
-                st.sampled_from(["status", "statusUrl", "requestedAt", "downloadDetails", "dataUrl", "expiresAt", "reason"]),
-                inner,
+            st.none()
+            | st.booleans()
+            | st.integers()
+            | st.floats()
+            | st.text()
+            | st.sampled_from(["SUCCESS", STATUS_URL]),
+            lambda inner: (
+                st.lists(inner, max_size=3)
+                | st.dictionaries(
+                    st.sampled_from(
+                        ["status", "statusUrl", "requestedAt", "downloadDetails", "dataUrl", "expiresAt", "reason"]
+                    ),
+                    inner,
+                )
             ),
             max_leaves=12,
         ).map(lambda value: json.dumps(value).encode()),
         st.dictionaries(st.sampled_from(["Retry-After", "Date", "Location"]), st.text(max_size=40)),
     )
-    def test_any_answer_is_an_export_or_an_error_of_the_family(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+    def test_any_answer_is_an_export_or_an_error_of_the_family(
+        self, status: int, body: bytes, headers: dict[str, str]
+    ) -> None:
         got = answer(status, body, headers)
         for read in (
             lambda: read_export_requested(got, account(), export_request(), "com.example.app"),
@@ -834,8 +892,8 @@ class TestUndocumentedAnswers:
             try:
                 read()
             except ApnsError as error:
-                assert str(error).isprintable()
-                assert len(str(error)) < 1000
+                assert str(error).isprintable()  # noqa: PT017
+                assert len(str(error)) < 1000  # noqa: PT017
 
     @pytest.mark.parametrize("status", [200, 400, 401, 403, 404, 429, 500])
     @pytest.mark.parametrize(
@@ -885,7 +943,14 @@ class TestDownloadAnswers:
 
     @pytest.mark.parametrize(
         "location",
-        ["http://other.example.com/?s3cret", "file:///etc/passwd?s3cret", "ftp://other/?s3cret", "https://u@other/?s3cret", "https://[::1?s3cret", "https://[s3cret/"],
+        [
+            "http://other.example.com/?s3cret",
+            "file:///etc/passwd?s3cret",
+            "ftp://other/?s3cret",
+            "https://u@other/?s3cret",
+            "https://[::1?s3cret",
+            "https://[s3cret/",
+        ],
     )
     def test_a_redirect_to_anything_but_https_is_not_followed(self, location: str) -> None:
         with pytest.raises(ApnsError) as raised:
@@ -895,7 +960,9 @@ class TestDownloadAnswers:
 
     @pytest.mark.parametrize("status", [201, 204, 206, 302, 304, 400, 401, 403, 404, 410])
     def test_anything_else_may_be_an_expired_url_and_is_tried_again(self, status: int) -> None:
-        with pytest.raises(ApnsServiceError, match=f"answered with {status} by https://store.example.com:443") as raised:
+        with pytest.raises(
+            ApnsServiceError, match=f"answered with {status} by https://store.example.com:443"
+        ) as raised:
             follow_download(answer(status), self.request)
         assert should_retry(raised.value)
 
@@ -927,7 +994,19 @@ class TestTimestamps:
         expected = datetime.fromisoformat(text).replace(tzinfo=timezone.utc)
         assert read_timestamp(f"{text}Z") == expected
 
-    @pytest.mark.parametrize("value", [None, 7, "", "soon", "2024-13-01T00:00:00Z", "2024-01-01T00:00:61Z", "2024-01-01T00:00:00+02:00", "2024-01-01T00:00:00"])
+    @pytest.mark.parametrize(
+        "value",
+        [
+            None,
+            7,
+            "",
+            "soon",
+            "2024-13-01T00:00:00Z",
+            "2024-01-01T00:00:61Z",
+            "2024-01-01T00:00:00+02:00",
+            "2024-01-01T00:00:00",
+        ],
+    )
     def test_anything_else_is_unknown(self, value: object) -> None:
         assert read_timestamp(value) is None
 
@@ -954,7 +1033,22 @@ class TestRetryAfter:
 
     @pytest.mark.parametrize(
         "value",
-        [None, "", "-1", "1000000000", "86401", "1e9", "soon", "inf", "NaN", "٣", "Tue, 10 Mar 2026 18:00:59 GMT", "Tue, 10 Mar 2099 18:00:59 GMT", "Wed, 31 Feb 2026 00:00:00 GMT", "9" * 5000],
+        [
+            None,
+            "",
+            "-1",
+            "1000000000",
+            "86401",
+            "1e9",
+            "soon",
+            "inf",
+            "NaN",
+            "٣",
+            "Tue, 10 Mar 2026 18:00:59 GMT",
+            "Tue, 10 Mar 2099 18:00:59 GMT",
+            "Wed, 31 Feb 2026 00:00:00 GMT",
+            "9" * 5000,
+        ],
     )
     def test_what_is_not_sensible_says_nothing(self, value: str | None) -> None:
         assert read_retry_after(value, NOW) is None

@@ -79,7 +79,14 @@ def with_column(data: bytes, *added: tuple[str, str]) -> bytes:
 class TestReading:
     def test_application(self) -> None:
         columns, rows = read(APPLICATION, Dataset.APPLICATION)
-        assert columns == ["date", "broadcasts_published", "broadcasts_delivered", "total_subscriptions", "unique_subscribers", "withheld"]
+        assert columns == [
+            "date",
+            "broadcasts_published",
+            "broadcasts_delivered",
+            "total_subscriptions",
+            "unique_subscribers",
+            "withheld",
+        ]
         assert rows == APPLICATION_ROWS
 
     def test_channel(self) -> None:
@@ -124,10 +131,24 @@ class TestReading:
     def test_added_columns_whose_names_are_taken(self) -> None:
         taken = ["App ID", "Channel Id", "withheld", "date", "Date", "a b", "A-B", "日付", "", "Unique  Subscribers"]
         columns, rows = read(with_column(APPLICATION, *((name, f"<{name}>") for name in taken)), Dataset.APPLICATION)
-        assert columns[6:] == ["apple_app_id", "apple_channel_id", "apple_withheld", "date_2", "date_3", "a_b", "a_b_2", "column", "column_2", "unique_subscribers_2"]
+        assert columns[6:] == [
+            "apple_app_id",
+            "apple_channel_id",
+            "apple_withheld",
+            "date_2",
+            "date_3",
+            "a_b",
+            "a_b_2",
+            "column",
+            "column_2",
+            "unique_subscribers_2",
+        ]
         assert rows[0][6:] == tuple(f"<{name}>" for name in taken)
 
-    @pytest.mark.parametrize("data", [APPLICATION.splitlines()[0], APPLICATION.splitlines()[0] + b"\n", APPLICATION.splitlines()[0] + b"\r\n\r\n\n"])
+    @pytest.mark.parametrize(
+        "data",
+        [APPLICATION.splitlines()[0], APPLICATION.splitlines()[0] + b"\n", APPLICATION.splitlines()[0] + b"\r\n\r\n\n"],
+    )
     def test_a_header_without_rows_is_an_empty_report(self, data: bytes) -> None:
         columns, rows = read(data, Dataset.APPLICATION)
         assert columns == [column.name for column in documented_columns(Dataset.APPLICATION)]
@@ -175,7 +196,7 @@ class TestUnreadable:
             (APPLICATION.replace(b"2026-03-02", b""), r"Line 3 of the report: Date \(UTC\)"),
             (APPLICATION.replace(b"2026-03-02", b"9999-12-31T23:59-12:00"), r"Line 3 of the report: Date \(UTC\)"),
             (APPLICATION.decode().encode("utf-16"), "is no UTF-8 text"),
-            (APPLICATION.decode().encode("utf-16-le"), "lacks the column"),
+            (APPLICATION.decode().encode("utf-16-le"), "lacks the column|is no CSV"),
             (APPLICATION.replace(b"700", b"\xe9"), "is no UTF-8 text"),
             (APPLICATION.replace(b"\n", b"\r"), "is no CSV near line 1"),
             (APPLICATION.replace(b"700", b'"700'), "is no CSV near line 2"),
@@ -194,16 +215,26 @@ class TestUnreadable:
         assert len(str(raised.value)) < 600
 
     @given(datasets, st.binary(max_size=200), st.integers(0, 3), cuts)
-    def test_any_bytes_are_rows_or_an_error_of_the_family(self, dataset: Dataset, junk: bytes, lines: int, sizes: list[int]) -> None:
+    def test_any_bytes_are_rows_or_an_error_of_the_family(
+        self, dataset: Dataset, junk: bytes, lines: int, sizes: list[int]
+    ) -> None:
         data = b"\n".join([*REPORTS[dataset].splitlines()[:lines], junk])
         for consume in (read, check):
             try:
                 consume(data, dataset, sizes)
             except ApnsError as error:
-                assert len(str(error)) < 1000
+                assert len(str(error)) < 1000  # noqa: PT017
 
-    @given(datasets, st.lists(st.lists(st.text(alphabet='0123456789-,"\r\n ab\x00', max_size=8), min_size=4, max_size=5), max_size=4), cuts)
-    def test_chunking_never_decides_whether_it_can_be_read(self, dataset: Dataset, lines: list[list[str]], sizes: list[int]) -> None:
+    @given(
+        datasets,
+        st.lists(
+            st.lists(st.text(alphabet='0123456789-,"\r\n ab\x00', max_size=8), min_size=4, max_size=5), max_size=4
+        ),
+        cuts,
+    )
+    def test_chunking_never_decides_whether_it_can_be_read(
+        self, dataset: Dataset, lines: list[list[str]], sizes: list[int]
+    ) -> None:
         text = REPORTS[dataset].decode().splitlines()[0] + "\n" + "\n".join(",".join(line) for line in lines)
         outcomes = []
         for some in ((), sizes, [1] * len(text)):
@@ -243,7 +274,9 @@ class TestCsvCheck:
                 check(data, Dataset.APPLICATION, sizes)
 
     @given(datasets, st.data(), cuts)
-    def test_a_row_that_is_cut_is_noticed_before_its_last_column(self, dataset: Dataset, data: st.DataObject, sizes: list[int]) -> None:
+    def test_a_row_that_is_cut_is_noticed_before_its_last_column(
+        self, dataset: Dataset, data: st.DataObject, sizes: list[int]
+    ) -> None:
         report = REPORTS[dataset]
         last_line = report.rstrip(b"\n").rfind(b"\n") + 1
         end = data.draw(st.integers(last_line + 1, report.rfind(b",")))
@@ -255,7 +288,13 @@ class TestColumns:
     def test_normalised_names(self) -> None:
         names = {dataset: [snake_case(name) for name, _ in columns] for dataset, columns in APPLE_COLUMNS.items()}
         assert names == {
-            Dataset.APPLICATION: ["date", "broadcasts_published", "broadcasts_delivered", "total_subscriptions", "unique_subscribers"],
+            Dataset.APPLICATION: [
+                "date",
+                "broadcasts_published",
+                "broadcasts_delivered",
+                "total_subscriptions",
+                "unique_subscribers",
+            ],
             Dataset.CHANNEL: ["date", "broadcasts_published", "broadcasts_delivered", "total_subscriptions"],
             Dataset.DELIVERY: ["date", "push_type", "status", "count"],
         }
@@ -271,12 +310,17 @@ class TestColumns:
         assert snake_case(name).replace("_", "").isalnum()
 
 
-COLUMNS = (Column("date", "date"), Column("app_id", "string"), Column("count", "count"), Column("withheld", "boolean"), Column("note", "string"))
-texts = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=10)
+COLUMNS = (
+    Column("date", "date"),
+    Column("app_id", "string"),
+    Column("count", "count"),
+    Column("withheld", "boolean"),
+    Column("note", "string"),
+)
+# Without NUL, which Python 3.10 neither reads from a CSV nor writes into one.
+texts = st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=10)
 table = st.lists(
-    st.tuples(
-        st.dates(), texts, st.none() | st.integers(0, 2**63 - 1), st.booleans(), st.none() | texts
-    ),
+    st.tuples(st.dates(), texts, st.none() | st.integers(0, 2**63 - 1), st.booleans(), st.none() | texts),
     max_size=8,
 )
 
@@ -322,10 +366,16 @@ class TestWriting:
         ]
 
     def test_csv_has_lf_line_ends_and_empty_fields_for_null(self) -> None:
-        assert written([(date(2026, 3, 1), "app", None, True, None)], "csv") == b"date,app_id,count,withheld,note\n2026-03-01,app,,true,\n"
+        assert (
+            written([(date(2026, 3, 1), "app", None, True, None)], "csv")
+            == b"date,app_id,count,withheld,note\n2026-03-01,app,,true,\n"
+        )
 
     def test_jsonl_has_real_nulls_and_booleans(self) -> None:
-        assert written([(date(2026, 3, 1), "ä", None, True, None)], "jsonl") == '{"date":"2026-03-01","app_id":"ä","count":null,"withheld":true,"note":null}\n'.encode()
+        assert (
+            written([(date(2026, 3, 1), "ä", None, True, None)], "jsonl")
+            == '{"date":"2026-03-01","app_id":"ä","count":null,"withheld":true,"note":null}\n'.encode()
+        )
 
     @pytest.mark.parametrize("output_format", ["csv", "jsonl", "parquet"])
     def test_no_rows(self, output_format: str) -> None:

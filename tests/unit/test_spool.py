@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import suppress
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -56,7 +57,12 @@ class TestSpool:
 
     def test_delivery_rows_come_by_date_type_and_status(self) -> None:
         columns = (DATE, Column("push_type", "string"), Column("status", "string"), COUNT)
-        rows = [(FIRST + timedelta(days=n), t, s, 1) for n in (1, 0) for t in ("voip", "alert") for s in ("stored", "delivered")]
+        rows = [
+            (FIRST + timedelta(days=n), t, s, 1)
+            for n in (1, 0)
+            for t in ("voip", "alert")
+            for s in ("stored", "delivered")
+        ]
         with Spool(columns) as spool:
             spool.add(rows, columns)
             assert list(spool.read()) == sorted(rows)
@@ -83,14 +89,13 @@ class TestSpool:
             assert sorted(str(row[1]) for row in spool.read()) == sorted(values)
 
     @pytest.mark.parametrize("error", [None, RuntimeError("in the block")])
-    def test_leaves_no_file_behind(self, error: Exception | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_leaves_no_file_behind(
+        self, error: Exception | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-        try:
-            with Spool(COLUMNS) as spool:
-                spool.add([(FIRST, "AAAA", 1, False)] * 1000, COLUMNS)
-                assert list(tmp_path.rglob("*.sqlite"))
-                if error:
-                    raise error
-        except RuntimeError as raised:
-            assert raised is error
+        with suppress(RuntimeError), Spool(COLUMNS) as spool:
+            spool.add([(FIRST, "AAAA", 1, False)] * 1000, COLUMNS)
+            assert list(tmp_path.rglob("*.sqlite"))
+            if error:
+                raise error
         assert list(tmp_path.iterdir()) == []

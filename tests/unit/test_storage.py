@@ -129,7 +129,7 @@ class TestPublishing:
         self, folder: Folder, error: BaseException, written: int
     ) -> None:
         folder.put(OLD)
-        with pytest.raises(type(error)) as raised, publishing(folder.path()) as file:
+        with pytest.raises(type(error)) as raised, publishing(folder.path()) as file:  # noqa: PT012
             for _ in range(0, written, 1 << 20):
                 file.write(b"x" * min(written, 1 << 20))
             raise error
@@ -141,7 +141,7 @@ class TestPublishing:
 
     @pytest.mark.parametrize("written", [10, 9 << 20])
     def test_a_failing_block_leaves_nothing_where_nothing_was(self, folder: Folder, written: int) -> None:
-        with pytest.raises(RuntimeError), publishing(folder.path()) as file:
+        with pytest.raises(RuntimeError), publishing(folder.path()) as file:  # noqa: PT012
             file.write(b"x" * written)
             raise RuntimeError
         gc.collect()
@@ -151,7 +151,7 @@ class TestPublishing:
     @pytest.mark.parametrize("written", [10, 9 << 20])
     def test_a_store_that_fails_on_close(self, folder: Folder, written: int, monkeypatch: pytest.MonkeyPatch) -> None:
         folder.put(OLD)
-        with pytest.raises(OSError, match="No space left"), publishing(folder.path()) as file:
+        with pytest.raises(OSError, match="No space left"), publishing(folder.path()) as file:  # noqa: PT012
             file.write(b"x" * written)
             break_close(file._handle, monkeypatch)
         gc.collect()
@@ -181,7 +181,10 @@ class TestPublishing:
 
     def test_a_folder_is_not_a_destination(self, tmp_path: Path) -> None:
         (tmp_path / "reports").mkdir()
-        with pytest.raises(ApnsStorageError, match="is a folder"), publishing(object_path(f"file://{tmp_path}/reports")) as file:
+        with (
+            pytest.raises(ApnsStorageError, match="is a folder"),
+            publishing(object_path(f"file://{tmp_path}/reports")) as file,
+        ):
             file.write(NEW)
         assert list(tmp_path.rglob("*")) == [tmp_path / "reports"]
 

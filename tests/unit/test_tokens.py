@@ -88,7 +88,9 @@ class TestReading:
     def test_a_token_that_is_no_jwt_says_nothing(self, token: str) -> None:
         assert TokenClaims.read(token) == TokenClaims()
 
-    @pytest.mark.parametrize("expiry", [None, True, "2026-03-10", [], 1e300, 10**30, -(10**30), float("nan"), float("inf")])
+    @pytest.mark.parametrize(
+        "expiry", [None, True, "2026-03-10", [], 1e300, 10**30, -(10**30), float("nan"), float("inf")]
+    )
     def test_an_expiry_that_is_no_time_is_none(self, expiry: Any) -> None:
         assert TokenClaims.read(jwt({"exp": expiry, "scope": ["x"]})) == TokenClaims(None, ("x",))
 

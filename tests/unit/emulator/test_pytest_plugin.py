@@ -10,7 +10,14 @@ import pytest
 pytest_plugins = ["pytester"]
 
 # The plugin by its module, and not by its entry point as well: this works in a checkout that was never installed.
-PLUGIN = ("-p", "no:airflow_provider_apns", "-p", "airflow_provider_apns.emulator.pytest_plugin", "-p", "no:cacheprovider")
+PLUGIN = (
+    "-p",
+    "no:airflow_provider_apns",
+    "-p",
+    "airflow_provider_apns.emulator.pytest_plugin",
+    "-p",
+    "no:cacheprovider",
+)
 
 
 def test_starts_the_emulator_and_sets_the_connection(pytester: pytest.Pytester) -> None:

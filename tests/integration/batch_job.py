@@ -1,0 +1,121 @@
+"""One program for test_ten_thousand.py, run in a process of its own so that its memory is its own.
+
+    python -m tests.integration.batch_job operator URL OUTPUT    what a worker and a triggerer do, one after the other
+    python -m tests.integration.batch_job bare URL OUTPUT        the shortest aiohttp script that downloads as much
+
+Prints what it measured, as JSON. URL is an emulator's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+import urllib.request
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+CONCURRENCY = 32
+
+
+def main(kind: str, url: str, output: str) -> dict[str, Any]:
+    connection = ask(f"{url}/_emulator/connection")
+    channel_ids = ask(f"{url}/_emulator/channels")
+    yesterday = datetime.now(timezone.utc).date() - timedelta(days=1)
+    start, end = str(yesterday - timedelta(days=1)), str(yesterday)
+    measure = {"operator": operator, "bare": bare}[kind]
+    return {**measure(connection, channel_ids, start, end, output), "peak_mib": round(peak_mib())}
+
+
+def ask(url: str) -> Any:
+    with urllib.request.urlopen(url) as answer:
+        return json.load(answer)
+
+
+def peak_mib() -> float:
+    """This program's own peak; getrusage() would count the process that started it, too."""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024
+
+
+def operator(connection: Any, channel_ids: list[str], start: str, end: str, output: str) -> dict[str, Any]:
+    os.environ["AIRFLOW_CONN_APNS_DEFAULT"] = json.dumps(connection)
+    from airflow.providers.common.compat.sdk import TaskDeferred
+    from cryptography.fernet import Fernet
+
+    from airflow_provider_apns.transfers.apns_to_object_storage import ApnsToObjectStorageOperator
+    from airflow_provider_apns.triggers.apns import ApnsBatchTrigger
+
+    task = ApnsToObjectStorageOperator(
+        task_id="export",
+        dataset="channel",
+        start_date=start,
+        end_date=end,
+        channel_ids=channel_ids,
+        path=output,
+        output_format="parquet",
+        max_concurrency=CONCURRENCY,
+    )
+    seconds, mark = [], time.perf_counter()
+
+    def lap() -> None:
+        nonlocal mark
+        seconds.append(round(time.perf_counter() - mark, 2))
+        mark = time.perf_counter()
+
+    try:
+        task.execute({})
+    except TaskDeferred as deferral:
+        _, arguments = deferral.trigger.serialize()
+    lap()
+
+    async def wait() -> Any:
+        # Without the seconds that a deferred task gives the scheduler: they are no work.
+        async for event in ApnsBatchTrigger(**(arguments | {"first_delay": 0.0})).run():
+            return event.payload
+
+    event = asyncio.run(wait())
+    lap()
+    summary = task.execute_complete({}, event)
+    lap()
+    # As Airflow keeps them: the trigger's arguments encrypted, the event and the XCom as JSON.
+    encrypted = Fernet(Fernet.generate_key()).encrypt(json.dumps(arguments).encode())
+    sizes = {"trigger": len(encrypted), "event": len(json.dumps(event)), "xcom": len(json.dumps(summary))}
+    return {"seconds": sum(seconds), "phases": seconds, "rows": summary["rows"], "bytes": sizes}
+
+
+def bare(connection: Any, channel_ids: list[str], start: str, end: str, output: str) -> dict[str, Any]:
+    import aiohttp
+
+    token = {"X-Apple-CloudKit-Management-Token": connection["password"]}
+    app = f"teams/{connection['login']}/appId/{connection['extra']['app_id']}"
+    target = f"{connection['host']}/v1/dataExports/apns/{app}/datasetName/broadcastchannelmetrics/request"
+    body = {"startDate": start, "endDate": end, "dataDownloadUrlExpiresInMinutes": 60}
+
+    async def export(session: aiohttp.ClientSession, channel_id: str) -> int:
+        async with session.post(target, json={**body, "channelId": channel_id}, headers=token) as answer:
+            status_url = (await answer.json())["statusUrl"]
+        async with session.get(status_url, headers=token) as answer:
+            data_url = (await answer.json())["downloadDetails"]["dataUrl"]
+        async with session.get(data_url) as answer:
+            return (await answer.read()).count(b"\n") - 1
+
+    async def everything() -> int:
+        left = iter(channel_ids)
+        async with aiohttp.ClientSession() as session:
+
+            async def take() -> int:
+                return sum([await export(session, channel_id) for channel_id in left])
+
+            return sum(await asyncio.gather(*(take() for _ in range(CONCURRENCY))))
+
+    started = time.perf_counter()
+    rows = asyncio.run(everything())
+    return {"seconds": round(time.perf_counter() - started, 2), "rows": rows}
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"\n{json.dumps(main(*sys.argv[1:]))}\n")

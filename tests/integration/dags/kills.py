@@ -1,0 +1,23 @@
+"""What test_kills.py runs on a whole deployment: two tasks that wait in the triggerer for half a minute."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime, timezone
+
+from airflow.providers.common.compat.sdk import DAG
+
+from airflow_provider_apns.operators.apns import ApnsDownloadExportOperator, ApnsRequestExportOperator
+from airflow_provider_apns.sensors.apns import ApnsExportSensor
+from airflow_provider_apns.transfers.apns_to_object_storage import ApnsToObjectStorageOperator
+
+LAKE = os.environ.get("APNS_TEST_LAKE", "file:///tmp")
+DAYS = {"start_date": "{{ dag_run.conf['start'] }}", "end_date": "{{ dag_run.conf['end'] }}"}
+
+with DAG("kills", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc)) as dag:
+    request = ApnsRequestExportOperator(task_id="request", dataset="application", **DAYS)
+    wait = ApnsExportSensor(task_id="wait", status_url=request.output, poke_interval=1)
+    ApnsDownloadExportOperator(task_id="download", status_url=wait.output, path=f"{LAKE}/three-tasks.csv")
+    ApnsToObjectStorageOperator(
+        task_id="one_task", dataset="delivery", path=f"{LAKE}/one-task.csv", poke_interval=1, **DAYS
+    )

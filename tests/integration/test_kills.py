@@ -1,0 +1,387 @@
+"""Whatever dies when: the destination is the old object or the new one, whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from airflow_provider_apns.emulator import Emulator
+from tests.support.airflow_live import AirflowDeployment
+from tests.support.proxy import Proxy
+from tests.support.s3 import KEYS, S3Server, s3_server
+from tests.support.victim import Nursery
+
+pytestmark = pytest.mark.integration
+
+OLD = b"the object of before\n"
+ROWS = 400_000  # some 14 MB: larger than what an object store takes in one piece
+
+
+@pytest.fixture
+def days(yesterday: date) -> dict[str, str]:
+    return {"start_date": str(yesterday - timedelta(days=2)), "end_date": str(yesterday)}
+
+
+@pytest.fixture
+def apple(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
+    with Emulator(channels=3, rows=ROWS) as apple:
+        monkeypatch.setenv("AIRFLOW_CONN_APNS_DEFAULT", apple.connection_json)
+        yield apple
+
+
+@pytest.fixture
+def status_url(apple: Emulator, days: dict[str, str]) -> str:
+    from airflow_provider_apns.hooks.apns import ApnsHook
+
+    return ApnsHook().request_export("delivery", **days).status_url
+
+
+@pytest.fixture
+def new(apple: Emulator, status_url: str, days: dict[str, str]) -> bytes:
+    """What Apple serves."""
+    return bytes(apple.csv("delivery", *days.values()))
+
+
+@pytest.fixture
+def nursery(apple: Emulator, tmp_path: Path) -> Iterator[Nursery]:
+    nursery = Nursery({"AIRFLOW_CONN_APNS_DEFAULT": apple.connection_json}, tmp_path / "workers.txt")
+    yield nursery
+    nursery.close()
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    """A destination with an object of before."""
+    path = tmp_path / "lake" / "object.csv"
+    path.parent.mkdir()
+    path.write_bytes(OLD)
+    return path
+
+
+def wait_for(condition: Any) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.005)
+
+
+class TestWorker:
+    def test_killed_while_downloading(
+        self, apple: Emulator, nursery: Nursery, target: Path, status_url: str, new: bytes
+    ) -> None:
+        apple.inject("download:stall-body:seconds=60")
+        worker = nursery.start(path=str(target), status_url=status_url)
+        wait_for(lambda: any(part.stat().st_size for part in target.parent.glob(".*.part")))
+        worker.kill()
+        assert worker.wait() == -9
+        assert target.read_bytes() == OLD
+        assert nursery.start(path=str(target), status_url=status_url).wait() == 0
+        assert target.read_bytes() == new
+
+    @pytest.mark.parametrize("moment", ["fsync", "published"])
+    def test_killed_while_publishing(
+        self, nursery: Nursery, target: Path, status_url: str, new: bytes, tmp_path: Path, moment: str
+    ) -> None:
+        marker = tmp_path / "reached"
+        worker = nursery.start(path=str(target), status_url=status_url, stop_at=moment, marker=str(marker))
+        wait_for(marker.exists)
+        worker.kill()
+        assert worker.wait() == -9
+        assert target.read_bytes() == (OLD if moment == "fsync" else new)
+        assert nursery.start(path=str(target), status_url=status_url).wait() == 0
+        assert target.read_bytes() == new
+
+    @pytest.mark.slow
+    def test_killed_at_any_moment(self, nursery: Nursery, target: Path, status_url: str, new: bytes) -> None:
+        began = time.monotonic()
+        assert nursery.start(path=str(target), status_url=status_url).wait() == 0
+        whole = time.monotonic() - began
+        seen = {OLD: 0, new: 0}
+        for number in range(30):
+            target.write_bytes(OLD)
+            worker = nursery.start(path=str(target), status_url=status_url)
+            time.sleep(whole * number / 25)
+            worker.kill()
+            worker.wait()
+            seen[target.read_bytes()] += 1  # anything else is a KeyError
+        assert seen[OLD]
+
+    def test_killed_while_writing_a_batch(
+        self, apple: Emulator, nursery: Nursery, target: Path, days: dict[str, str], tmp_path: Path
+    ) -> None:
+        job = {"dataset": "channel", "channel_ids": list(apple.channel_ids), **days}
+        marker = tmp_path / "reached"
+        worker = nursery.start(path=str(target), operator=job, stop_at="fsync", marker=str(marker))
+        wait_for(marker.exists)
+        worker.kill()
+        assert worker.wait() == -9
+        assert target.read_bytes() == OLD
+        assert nursery.start(path=str(target), operator=job).wait() == 0
+        assert target.read_bytes().startswith(b"date,app_id,channel_id,")
+
+
+class TestObjectStore:
+    @pytest.fixture
+    @staticmethod
+    def s3(tmp_path: Path) -> Iterator[S3Server]:
+        with s3_server(tmp_path / "s3.txt") as s3:
+            s3.client.put_object(Bucket=s3.bucket, Key="object.csv", Body=OLD)
+            yield s3
+
+    @staticmethod
+    def nursery_at(apple: Emulator, endpoint_url: str, tmp_path: Path) -> Nursery:
+        quick = {"retries": {"max_attempts": 1}, "connect_timeout": 5, "read_timeout": 10}
+        store = {
+            "conn_type": "aws",
+            "login": KEYS["aws_access_key_id"],
+            "password": KEYS["aws_secret_access_key"],
+            "extra": {"endpoint_url": endpoint_url, "region_name": "us-east-1", "config_kwargs": quick},
+        }
+        env = {"AIRFLOW_CONN_APNS_DEFAULT": apple.connection_json, "AIRFLOW_CONN_STORE": json.dumps(store)}
+        return Nursery(env, tmp_path / "workers.txt")
+
+    def test_worker_killed_at_any_moment(
+        self, apple: Emulator, s3: S3Server, tmp_path: Path, status_url: str, new: bytes
+    ) -> None:
+        nursery, path = self.nursery_at(apple, s3.endpoint_url, tmp_path), f"s3://store@{s3.bucket}/object.csv"
+        began = time.monotonic()
+        assert nursery.start(path=path, status_url=status_url).wait() == 0
+        whole = time.monotonic() - began
+        assert s3.read("object.csv") == new
+        seen = {OLD: 0, new: 0}
+        for number in range(8):
+            s3.client.put_object(Bucket=s3.bucket, Key="object.csv", Body=OLD)
+            worker = nursery.start(path=path, status_url=status_url)
+            time.sleep(whole * number / 8)
+            worker.kill()
+            worker.wait()
+            seen[s3.read("object.csv")] += 1
+            assert s3.keys() == ["object.csv"]
+        assert seen[OLD]
+        nursery.close()
+
+    @pytest.mark.parametrize("share", [0.1, 0.6, 0.95])
+    def test_store_dies_in_the_middle(
+        self, apple: Emulator, s3: S3Server, tmp_path: Path, status_url: str, new: bytes, share: float
+    ) -> None:
+        proxy = Proxy(urlsplit(s3.endpoint_url).port or 0, dies_after=int(len(new) * share))
+        nursery = self.nursery_at(apple, f"http://127.0.0.1:{proxy.port}", tmp_path)
+        assert nursery.start(path=f"s3://store@{s3.bucket}/object.csv", status_url=status_url).wait() != 0
+        nursery.close()
+        assert proxy.dead.is_set()
+        assert s3.keys() == ["object.csv"]
+        assert s3.read("object.csv") == OLD
+
+    def test_data_breaks_off_before_the_store_has_it(
+        self, apple: Emulator, s3: S3Server, tmp_path: Path, status_url: str, new: bytes
+    ) -> None:
+        apple.inject("download:cut-length:times=forever")
+        nursery = self.nursery_at(apple, s3.endpoint_url, tmp_path)
+        path = f"s3://store@{s3.bucket}/object.csv"
+        assert nursery.start(path=path, status_url=status_url).wait() == 5
+        assert s3.read("object.csv") == OLD
+        uploads = s3.client.list_multipart_uploads(Bucket=s3.bucket).get("Uploads", [])
+        assert uploads == []
+        apple.clear_faults()
+        assert nursery.start(path=path, status_url=status_url).wait() == 0
+        assert s3.read("object.csv") == new
+        nursery.close()
+
+    @pytest.mark.parametrize("moment", ["write", "close", "mv"])
+    def test_store_that_fails(
+        self, apple: Emulator, status_url: str, new: bytes, moment: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
+
+        from airflow_provider_apns.hooks.apns import ApnsHook
+
+        class Failing(MemoryFileSystem):
+            protocol = f"failing{moment}"
+            store: dict[str, Any] = {}
+            pseudo_dirs = [""]
+            breaks = moment
+            cachable = False
+
+            @classmethod
+            def _strip_protocol(cls, path: str) -> str:
+                return "/" + str(path).partition("://")[2] if "://" in str(path) else super()._strip_protocol(path)
+
+            def _open(self, path: str, mode: str = "rb", **options: Any) -> Any:
+                file = super()._open(path, mode, **options)
+                if mode == "wb":
+                    file.fs, kind = self, type(file)
+                    file.__class__ = type("FailingFile", (FailingFile, kind), {})
+                return file
+
+            def mv(self, path1: str, path2: str, **options: Any) -> None:
+                if self.breaks == "mv":
+                    raise OSError("the store has failed")
+                super().mv(path1, path2, **options)
+
+        class FailingFile(MemoryFile):
+            def write(self, data: bytes) -> int:
+                if self.fs.breaks == "write" and self.tell() > 100_000:
+                    raise OSError("the store has failed")
+                return super().write(data)
+
+            def close(self) -> None:
+                if self.fs.breaks == "close":
+                    raise OSError("the store has failed")
+                super().close()
+
+        store = Failing()
+        path = object_path_in(store, f"{store.protocol}://bucket/object.csv")
+        store.pipe_file("/bucket/object.csv", OLD)
+        with pytest.raises(OSError, match="the store has failed"):
+            ApnsHook().download_export(status_url, path)
+        assert store.cat_file("/bucket/object.csv") == OLD
+        assert store.find("/") == ["/bucket/object.csv"]
+        store.breaks = ""
+        ApnsHook().download_export(status_url, path)
+        assert store.cat_file("/bucket/object.csv") == new
+        assert store.find("/") == ["/bucket/object.csv"]
+
+
+def object_path_in(store: Any, url: str) -> Any:
+    import fsspec
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+    try:
+        from airflow.sdk.io import attach
+    except ImportError:
+        from airflow.io.store import attach
+    fsspec.register_implementation(store.protocol, type(store), clobber=True)
+    attach(protocol=store.protocol, fs=store)
+    return ObjectStoragePath(url)
+
+
+class TestFullDisk:
+    @pytest.fixture
+    @staticmethod
+    def full(tmp_path: Path) -> Iterator[tuple[Path, int]]:
+        """A folder that takes 200 kB, and the largest file that a worker may write where nobody may mount such."""
+        folder = tmp_path / "small"
+        folder.mkdir()
+        with mounted(folder) as is_mounted:
+            yield folder, 0 if is_mounted else 200_000
+
+    def test_destination(
+        self, full: tuple[Path, int], nursery: Nursery, status_url: str, new: bytes, tmp_path: Path
+    ) -> None:
+        folder, limit = full
+        target = folder / "object.csv"
+        target.write_bytes(OLD)
+        assert len(new) > 1_000_000
+        assert nursery.start(path=str(target), status_url=status_url, limit=limit).wait() == 3
+        assert [path.name for path in folder.iterdir()] == ["object.csv"]
+        assert target.read_bytes() == OLD
+
+    def test_spool(
+        self, full: tuple[Path, int], nursery: Nursery, target: Path, status_url: str, days: dict[str, str]
+    ) -> None:
+        """Rows wait on the local disk until all are there; without room for them, nothing is published."""
+        folder, limit = full
+        job = {"dataset": "delivery", **days}
+        assert nursery.start(path=str(target), operator=job, tmp=str(folder), limit=limit).wait() in (3, 5)
+        assert target.read_bytes() == OLD
+        assert [path.name for path in target.parent.iterdir()] == ["object.csv"]
+        assert list(folder.iterdir()) == []
+
+
+@contextmanager
+def mounted(folder: Path) -> Iterator[bool]:
+    """Put a small file system there, where that is allowed."""
+    command = ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(folder)]
+    try:
+        allowed = os.geteuid() == 0 and subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        allowed = False
+    try:
+        yield allowed
+    finally:
+        if allowed:
+            subprocess.run(["umount", str(folder)], check=True)
+
+
+class TestApple:
+    @pytest.mark.slow
+    def test_gone_for_half_a_minute(self, apple: Emulator, days: dict[str, str], target: Path) -> None:
+        """With the real waits: the worker and the event loop both hold out until Apple is back."""
+        import asyncio
+
+        from airflow_provider_apns.hooks.apns import ApnsAsyncHook, ApnsHook
+
+        status_url = ApnsHook().request_export("application", **days).status_url
+
+        async def look() -> str:
+            async with ApnsAsyncHook() as hook:
+                return (await hook.get_export(status_url)).status
+
+        seen: list[str] = []
+        apple.stop()
+        waiting = [
+            threading.Thread(target=lambda: ApnsHook().download_export(status_url, str(target))),
+            threading.Thread(target=lambda: seen.append(asyncio.run(look()))),
+        ]
+        for thread in waiting:
+            thread.start()
+        time.sleep(30)
+        assert target.read_bytes() == OLD
+        apple.restart()
+        for thread in waiting:
+            thread.join(60)
+        assert seen == ["SUCCESS"]
+        assert target.read_bytes() == apple.csv("application", *days.values())
+
+
+@pytest.mark.live
+class TestTriggerer:
+    def test_another_takes_over(self, tmp_path: Path, yesterday: date) -> None:
+        lake = tmp_path / "lake"
+        with Emulator(processing_seconds=25) as apple:
+            env = {
+                "AIRFLOW_CONN_APNS_DEFAULT": apple.connection_json,
+                "APNS_TEST_LAKE": f"file://{lake}",
+                # When the others see that a triggerer is dead.
+                "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "5",
+            }
+            folder = tmp_path / "dags"
+            folder.mkdir()
+            (folder / "kills.py").write_text((Path(__file__).parent / "dags" / "kills.py").read_text())
+            with AirflowDeployment(tmp_path / "airflow", dags_folder=folder, env=env) as airflow:
+                first, last = str(yesterday - timedelta(days=2)), str(yesterday)
+                run = airflow.trigger("kills", conf={"start": first, "end": last})
+                airflow.wait_for_task(run, "wait", "deferred", timeout=120)
+                airflow.wait_for_task(run, "one_task", "deferred", timeout=120)
+                wait_for(
+                    lambda: (
+                        len({record.export_id for record in apple.ledger.records if record.endpoint == "status"}) == 2
+                    )
+                )
+                airflow.kill("triggerer")
+                asked = apple.ledger.posts
+                apple.stop()
+                airflow.start("triggerer")
+                time.sleep(5)
+                apple.restart()
+                assert airflow.wait_for_run(run, timeout=300) == "success"
+                # Nothing was done twice.
+                assert apple.ledger.posts == asked == 2
+                assert apple.ledger.downloads == 2
+                assert airflow.deferrals(run, "wait") == airflow.deferrals(run, "one_task") == 1
+            assert (lake / "three-tasks.csv").read_bytes() == apple.csv("application", first, last)
+            assert len((lake / "one-task.csv").read_bytes().splitlines()) == len(
+                apple.csv("delivery", first, last).splitlines()
+            )
