@@ -800,8 +800,8 @@ class ApnsAsyncHook(BaseHook):
             )
         except BaseException as error:
             failure = _failure(request, error)
-        # Outside of the handler: the library's error quotes the URL, and must not be chained to ours. `from None`, since
-        # a task written in Python, not C, runs all of its coroutine within a handler of its own.
+        # Outside of the handler: the library's error quotes the URL, and must not be chained to ours. `from None`,
+        # since a task written in Python, not C, runs all of its coroutine within a handler of its own.
         raise failure from None
 
 

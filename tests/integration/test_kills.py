@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import subprocess
 import threading
 import time
@@ -12,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import pytest
@@ -209,8 +208,8 @@ class TestObjectStore:
 
         class Failing(MemoryFileSystem):
             protocol = f"failing{moment}"
-            store: dict[str, Any] = {}
-            pseudo_dirs = [""]
+            store: ClassVar[dict[str, Any]] = {}
+            pseudo_dirs: ClassVar[list[str]] = [""]
             breaks = moment
             cachable = False
 

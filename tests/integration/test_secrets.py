@@ -1,4 +1,4 @@
-"""Neither the token nor a signed URL can be found anywhere, whatever happens: the whole of Airflow, and every traceback."""
+"""Neither the token nor a signed URL can be found anywhere, whatever happens: in Airflow, and in every traceback."""
 
 from __future__ import annotations
 
@@ -350,7 +350,7 @@ class TestRepr:
             *asyncio.run(account_of_async_hook()),
         ]
         for thing in objects:
-            for text in (repr(thing), f"{thing}", "{!r:>10}".format(thing)):
+            for text in (repr(thing), f"{thing}", f"{thing!r:>10}"):
                 for needle in (TOKEN, apple.signature_mark):
                     assert not [form for form, data in forms(needle).items() if data.decode("latin-1") in text], type(
                         thing

@@ -1,4 +1,4 @@
-"""The token's life on real HTTP, through tasks and triggers: replaced while a sensor waits, expired, for another app."""
+"""The token's life on real HTTP, in tasks and triggers: replaced while a sensor waits, expired, for another app."""
 
 from __future__ import annotations
 
@@ -47,9 +47,7 @@ async def test_replaced_while_a_trigger_waits(
     days = yesterday - timedelta(days=2), yesterday
     channel_id = apple.channel_ids[0] if dataset == "channel" else None
     status_url = ApnsHook().request_export(dataset, *days, channel_id).status_url
-    trigger = ApnsExportTrigger(
-        status_url=status_url, apns_conn_id="apns_default", poke_interval=0.05, first_delay=0.0
-    )
+    trigger = ApnsExportTrigger(status_url=status_url, apns_conn_id="apns_default", poke_interval=0.05, first_delay=0.0)
     waiting = asyncio.ensure_future(anext(trigger.run()))
     while apple.ledger.gets < 3:
         await asyncio.sleep(0.01)

@@ -53,7 +53,8 @@ class Nursery:
         )
 
     def start(self, **job: Any) -> Worker:
-        assert self._process.stdin and self._process.stdout
+        assert self._process.stdin
+        assert self._process.stdout
         self._process.stdin.write(json.dumps(job) + "\n")
         self._process.stdin.flush()
         return Worker(int(self._process.stdout.readline()), self._process.stdout)

@@ -642,9 +642,7 @@ class TestTestConnection:
         assert told in text
 
     @pytest.mark.usefixtures("short_waits")
-    def test_an_unreachable_host(
-        self, apple: Emulator, connect: Connect, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    def test_an_unreachable_host(self, apple: Emulator, connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
         (port,) = free_ports(1)
         connect(apple, host=f"http://127.0.0.1:{port}")
         works, text = ApnsHook().test_connection()
