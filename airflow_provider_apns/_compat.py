@@ -53,8 +53,6 @@ def check_asset_partitions() -> None:
 
     :raises ValueError: before Airflow 3.3.
     """
-    from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
-
     if not AIRFLOW_V_3_3_PLUS:
         raise ValueError("asset_partitions needs Airflow 3.3 or newer: leave it out.")
 

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
+from airflow_provider_apns._compat import AIRFLOW_V_3_3_PLUS
 from airflow_provider_apns.emulator import Emulator
 from airflow_provider_apns.transfers.apns_to_object_storage import ApnsToObjectStorageOperator
 from tests.support.dag_test import run_dag
