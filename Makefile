@@ -15,7 +15,7 @@ BIN := .venv/bin
 READY := .venv/ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup test lint test-matrix test-distributed test-lowest test-ui demo docs build constraints clean
+.PHONY: help setup test lint test-matrix test-distributed test-lowest test-ui demo docs build constraints clean fault-matrix guards fuzz
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -79,3 +79,20 @@ constraints: $(READY) ## Resolve constraints/ anew, for the days that scripts/ma
 
 clean: ## Remove what make has made
 	rm -rf .venv .venvs build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+fault-matrix: $(READY) ## Let everything go wrong in every way, and write docs/fault-matrix.md
+	$(BIN)/python -m tests.faults.matrix --write docs/fault-matrix.md $(ARGS)
+
+guards: $(READY) ## Take each guard away, see its test fail, and write docs/guards.md
+	$(BIN)/python -m tests.faults.guards --write docs/guards.md $(ARGS)
+
+# Atheris has wheels for few releases of Python, so it has an environment of its own, with nothing but what it looks at.
+FUZZ := .venvs/fuzz
+FUZZ_SECONDS ?= 60
+
+fuzz: $(READY) ## Fuzz all that reads bytes from outside, guided by coverage (FUZZ_SECONDS=600 for each target)
+	@$(BIN)/python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+		|| { echo 'make fuzz needs Python 3.11 to 3.13: make fuzz PYTHON=/path/to/python3.12, after make clean'; exit 1; }
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(FUZZ)
+	$(BIN)/uv pip sync --quiet --python $(FUZZ) constraints/fuzz.txt
+	FUZZ_SECONDS=$(FUZZ_SECONDS) $(FUZZ)/bin/python -m tests.fuzz.fuzz

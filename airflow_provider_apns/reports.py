@@ -184,8 +184,8 @@ class CsvCheck:
                 self._check_header()
             elif len(self._head) > _MAX_LINE:
                 raise ApnsReportError(f"The {self._what} is no CSV: it begins with {_begins(self._head)!r}.")
-        _, newline, after = piece.rpartition(b"\n")
-        self._last = after if newline else (self._last + piece)[-_MAX_LINE:]
+        end = piece.rfind(b"\n") + 1
+        self._last = piece[end:] if end else (self._last + piece)[-_MAX_LINE:]
 
     def finish(self) -> None:
         """

@@ -190,9 +190,9 @@ class TestCommandLine:
     def test_connections_that_do_not_work(self, world: World, changes: dict[str, str], help_text: str) -> None:
         (free_port,) = free_ports(1)
         changes = {name: value.format(free_port=free_port) for name, value in changes.items()}
-        connection = json.dumps(json.loads(world.apple.connection_json) | changes)
         conn_id = f"apns_{next(iter(changes))}"
-        world.airflow.cli("connections", "add", conn_id, "--conn-json", connection)
+        connection = json.dumps(json.loads(world.apple.connection_json) | changes)
+        world.airflow.env[f"AIRFLOW_CONN_{conn_id.upper()}"] = connection
         outcome = self.tried(conn_id, world)
         assert "Connection failed!" in outcome
         assert help_text in " ".join(outcome.split())

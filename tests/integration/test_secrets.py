@@ -1,4 +1,4 @@
-"""Neither the token nor a signed URL can be found anywhere, whatever happens: in Airflow, and in every traceback."""
+"""Neither the token nor a signed URL is found anywhere, whatever happens: in all of Airflow, and in any traceback."""
 
 from __future__ import annotations
 

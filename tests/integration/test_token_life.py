@@ -1,4 +1,4 @@
-"""The token's life on real HTTP, in tasks and triggers: replaced while a sensor waits, expired, for another app."""
+"""The token's life on real HTTP, in triggers: replaced while a task waits, refused, or expired meanwhile."""
 
 from __future__ import annotations
 

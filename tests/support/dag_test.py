@@ -72,8 +72,7 @@ def run_dag(
     assert not bag.import_errors, bag.import_errors
     (dag,) = (found for found in bag.dags.values() if dag_id in (None, found.dag_id))
 
-    if not AIRFLOW_3:  # without it, Airflow 2 makes no events for a DAG's assets
-        bag.sync_to_db()
+    _store_assets(bag)
     for task in dag.tasks:
         task.retries = task.retries if retries is None else retries
 
@@ -84,3 +83,14 @@ def run_dag(
     metadata = Metadata(airflow_conf.get("database", "sql_alchemy_conn"))
     named = Run(run.dag_id, run.run_id)
     return DagTest(str(metadata.run_state(named)), metadata.task_instances(named), named, metadata)
+
+
+def _store_assets(bag: Any) -> None:
+    """Write the DAG with its assets into the database, which ``dag.test()`` does on its own since Airflow 3.1."""
+    if not AIRFLOW_3:
+        bag.sync_to_db()
+    elif hasattr(bag, "sync_to_db"):
+        from airflow.dag_processing.bundles.manager import DagBundlesManager
+
+        DagBundlesManager().sync_bundles_to_db()
+        bag.sync_to_db("dags-folder", None)

@@ -1,5 +1,6 @@
-from __future__ import annotations  # noqa: I001
+from __future__ import annotations
 
+import contextlib
 import gzip
 import zlib
 from collections.abc import Iterable, Mapping
@@ -11,7 +12,6 @@ from hypothesis import strategies as st
 from airflow_provider_apns import bodies
 from airflow_provider_apns.bodies import AnswerBody, BodyDecoder
 from airflow_provider_apns.exceptions import ApnsError, ApnsReportTooLargeError, ApnsServiceError
-import contextlib
 
 GZIP = {"Content-Encoding": "gzip"}
 CHUNKED = {"Transfer-Encoding": "chunked"}

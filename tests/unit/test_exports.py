@@ -1,6 +1,7 @@
-from __future__ import annotations  # noqa: I001
+from __future__ import annotations
 
 import base64
+import contextlib
 import dataclasses
 import json
 from collections.abc import Mapping
@@ -61,7 +62,6 @@ from airflow_provider_apns.exports import (
 )
 from airflow_provider_apns.tokens import Secret, TokenClaims
 from tests.unit.helpers import traceback_with_locals
-import contextlib
 
 NOW = datetime(2026, 3, 10, 18, 1, tzinfo=timezone.utc)
 TODAY = NOW.date()

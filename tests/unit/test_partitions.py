@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_apns.batches import new_spool
@@ -125,6 +125,7 @@ class TestWriting:
         assert len(results) == 9
         assert read(tmp_path / "2026-03-03" / "AAAAAAA.csv") == []
 
+    @settings(max_examples=25)
     @given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from(CHANNELS)), max_size=12))
     def test_no_row_is_lost_and_none_comes_twice(self, picks: list[tuple[int, str]]) -> None:
         import tempfile

@@ -121,6 +121,7 @@ class TestPublishing:
             file.write(NEW)
         assert folder.path("date=2026-03-01/channel=a-b_c/report.csv").read_bytes() == NEW
 
+    @pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
     @pytest.mark.parametrize(
         ("error", "written"),
         [(RuntimeError("in the block"), 0), (RuntimeError("in the block"), 10), (KeyboardInterrupt(), 9 << 20)],
@@ -139,6 +140,7 @@ class TestPublishing:
         assert folder.content() == {"report.csv": OLD}
         assert folder.open_uploads() == 0
 
+    @pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
     @pytest.mark.parametrize("written", [10, 9 << 20])
     def test_a_failing_block_leaves_nothing_where_nothing_was(self, folder: Folder, written: int) -> None:
         with pytest.raises(RuntimeError), publishing(folder.path()) as file:  # noqa: PT012
