@@ -47,6 +47,13 @@ async def get_connection(conn_id: str) -> Connection:
     return await sync_to_async(hook_class.get_connection)(conn_id)  # type: ignore[no-any-return]
 
 
+def alias_event_extra(extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the extra of an alias' asset event, whose values Airflow 2 wants to be hashable."""
+    if not _airflow_version.startswith("2."):
+        return dict(extra)
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in extra.items()}
+
+
 def check_asset_partitions() -> None:
     """
     Check that a task can give its asset events partition keys.

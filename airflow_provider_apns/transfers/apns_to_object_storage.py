@@ -287,7 +287,7 @@ class ApnsToObjectStorageOperator(ExportDatesMixin, BaseOperator):
         for outlet in self.outlets or ():
             event = context["outlet_events"][outlet]
             if isinstance(outlet, AssetAlias):
-                event.add(Asset(summary.path), extra)
+                event.add(Asset(summary.path), _compat.alias_event_extra(extra))
                 continue
             event.extra.update(extra)
             if self.asset_partitions:
