@@ -15,7 +15,7 @@ BIN := .venv/bin
 READY := .venv/ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup test lint test-matrix test-distributed test-lowest test-ui demo docs build constraints clean fault-matrix guards fuzz
+.PHONY: help setup test test-all lint test-matrix test-distributed test-lowest test-ui demo docs build constraints clean fault-matrix guards fuzz
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,7 +29,14 @@ $(READY): pyproject.toml $(CONSTRAINTS)
 	$(BIN)/uv pip install --quiet --python .venv --constraints $(CONSTRAINTS) --editable '.[amazon,parquet]' --group dev
 	@touch $@
 
-test: $(READY) ## Run every test on the newest Airflow (ARGS="-k sensor" to choose)
+# What kills whole deployments, or runs every sample and fault, takes its time: `make test-all`.
+LENGTHY := kills live secrets start_from_trigger ten_thousand token_life
+
+test: $(READY) ## Run the tests on the newest Airflow (ARGS="-k sensor" to choose)
+	$(BIN)/python -m pytest tests/unit tests/support tests/integration \
+		$(LENGTHY:%=--ignore=tests/integration/test_%.py) $(ARGS)
+
+test-all: $(READY) ## Run all tests on the newest Airflow, those that take their time, too
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(READY) ## Check style (ruff) and types (mypy)

@@ -55,6 +55,7 @@ class S3Server:
 @contextmanager
 def s3_server(log: Path, *, bucket: str = "metrics") -> Iterator[S3Server]:
     """Run an S3 server with an empty bucket; its output goes to ``log``."""
+    _forget_stores()
     (port,) = free_ports(1)
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
@@ -72,3 +73,9 @@ def s3_server(log: Path, *, bucket: str = "metrics") -> Iterator[S3Server]:
             yield server
         finally:
             process.terminate()
+
+
+def _forget_stores() -> None:
+    """Drop Airflow's cached stores: a connection's earlier server, of another test, is gone."""
+    for name in ("airflow.sdk.io.store", "airflow.io.store", "airflow.io.storage"):
+        getattr(sys.modules.get(name), "_STORE_CACHE", {}).clear()

@@ -73,7 +73,7 @@ class TestWaiting:
 
     def test_reschedule_mode_gives_the_worker_back(self, apple: Emulator, status_url: str) -> None:
         pytest.importorskip("airflow.sdk", reason="Airflow 2 asks its database for the first try")
-        from airflow.sdk.exceptions import AirflowRescheduleException
+        from airflow.exceptions import AirflowRescheduleException
 
         apple.configure(processing_polls=1)
         task = sensor(status_url, deferrable=False, mode="reschedule")
