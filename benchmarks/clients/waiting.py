@@ -1,0 +1,209 @@
+"""Waits for many exports in one event loop, as a triggerer does, by one of several ways."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from benchmarks.clients.measure import LoopWatch, given, log_as_in_airflow, memory, say
+
+Wait = Callable[[str], Awaitable[None]]
+
+HEADER = "X-Apple-CloudKit-Management-Token"
+
+
+async def _first_event(trigger: Any) -> None:
+    async for event in trigger.run():
+        if "error" in str(event.payload):
+            raise RuntimeError(event.payload)
+        return
+
+
+def ours(server: dict[str, Any], interval: float) -> Wait:
+    from airflow_provider_apns.triggers.apns import ApnsExportTrigger
+
+    def wait(url: str) -> Awaitable[None]:
+        trigger = ApnsExportTrigger(status_url=url, apns_conn_id="apns_default", poke_interval=interval, first_delay=0)
+        return _first_event(trigger)
+
+    return wait
+
+
+def bare(server: dict[str, Any], interval: float) -> Wait:
+    """The limit: nothing but the requests, from one pool."""
+    import aiohttp
+
+    headers = {HEADER: server["connection"]["password"]}
+    session: aiohttp.ClientSession | None = None
+
+    async def wait(url: str) -> None:
+        nonlocal session
+        session = session or aiohttp.ClientSession()
+        while True:
+            async with session.get(url, headers=headers) as answer:
+                if (await answer.json())["status"] == "SUCCESS":
+                    return
+            await asyncio.sleep(interval)
+
+    return wait
+
+
+def http(server: dict[str, Any], interval: float) -> Wait:
+    """HttpEventTrigger, the http provider's way to poll."""
+    from airflow.providers.http.triggers.http import HttpEventTrigger
+
+    headers = {HEADER: server["connection"]["password"]}
+    os.environ["AIRFLOW_CONN_HTTP_DEFAULT"] = json.dumps({"conn_type": "http", "host": server["url"]})
+
+    def wait(url: str) -> Awaitable[None]:
+        trigger = HttpEventTrigger(
+            response_check_path="benchmarks.clients.ready.is_ready",
+            method="GET",
+            endpoint=urlsplit(url).path,
+            headers=headers,
+            poll_interval=interval,
+        )
+        return _first_event(trigger)
+
+    return wait
+
+
+def dbt(server: dict[str, Any], interval: float) -> Wait:
+    """The trigger of dbt Cloud's provider, which looks at the same exports as at its runs."""
+    from airflow.providers.dbt.cloud.triggers.dbt import DbtCloudRunJobTrigger
+
+    connection = {"conn_type": "dbt_cloud", "host": urlsplit(server["url"]).netloc, "login": "1", "password": "token"}
+    os.environ["AIRFLOW_CONN_DBT_CLOUD_DEFAULT"] = json.dumps(connection)
+
+    def wait(url: str) -> Awaitable[None]:
+        trigger: Any = DbtCloudRunJobTrigger(
+            conn_id="dbt_cloud_default",
+            run_id=url.rpartition("/")[2],  # type: ignore[arg-type]
+            end_time=time.time() + 3600,
+            poll_interval=interval,
+            account_id=1,
+        )
+        return _first_event(trigger)
+
+    return wait
+
+
+def batch(server: dict[str, Any], interval: float) -> Callable[[Sequence[str]], Awaitable[None]]:
+    """One trigger for all exports of a task."""
+    from airflow_provider_apns.batches import Batch
+    from airflow_provider_apns.triggers.apns import ApnsBatchTrigger
+
+    def wait(urls: Sequence[str]) -> Awaitable[None]:
+        packed = Batch(tuple(zip(server["channel_ids"], urls, strict=True))).pack()
+        trigger = ApnsBatchTrigger(
+            exports=str(packed), apns_conn_id="apns_default", poke_interval=interval, max_concurrency=64, first_delay=0
+        )
+        return _first_event(trigger)
+
+    return wait
+
+
+WAYS = {"ours": ours, "bare": bare, "http": http, "dbt": dbt}
+
+
+class StartLine:
+    """
+    Lets the second request about any export wait until the first about each has been answered.
+
+    So what a trigger costs to start (its connection looked up, a pool filled) is told apart from what each further poll
+    costs, which is what waiting longer costs.
+    """
+
+    def __init__(self, exports: int) -> None:
+        self._exports = exports
+        self._begun: set[str] = set()
+        self._arrived = 0
+        self._open = asyncio.Event()
+        self.cpu = 0.0
+
+    def __enter__(self) -> StartLine:
+        from aiohttp import ClientSession
+
+        line, request = self, ClientSession._request
+        self._request = request
+
+        async def held(session: ClientSession, method: str, url: Any, **options: Any) -> Any:
+            if not line._open.is_set():
+                await line._hold(str(url))
+            return await request(session, method, url, **options)
+
+        ClientSession._request = held  # type: ignore[method-assign]
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        from aiohttp import ClientSession
+
+        ClientSession._request = self._request  # type: ignore[method-assign]
+
+    async def _hold(self, url: str) -> None:
+        if url not in self._begun:
+            self._begun.add(url)
+            return
+        self._arrived += 1
+        if self._arrived == self._exports:
+            self.cpu = time.process_time()
+            self._open.set()
+        await self._open.wait()
+
+
+async def poll(way: str, server: dict[str, Any], interval: float) -> dict[str, float]:
+    """Wait for all exports; return the CPU time until each was asked for once, and that of all further polls."""
+    wait = WAYS[way](server, interval)
+    begun, wall = time.process_time(), time.perf_counter()
+    with StartLine(len(server["status_urls"])) as line:
+        await asyncio.gather(*map(wait, server["status_urls"]))
+    return {
+        "start": line.cpu - begun,
+        "polls": time.process_time() - line.cpu,
+        "wall": time.perf_counter() - wall,
+    }
+
+
+async def grow(way: str, server: dict[str, Any], interval: float, pause: float) -> dict[str, float]:
+    """Let a fifth of the exports fill the pool and the allocator; return how much memory each further one takes."""
+    wait, urls = WAYS[way](server, interval), server["status_urls"]
+    few = len(urls) // 5
+    tasks, marks = [], [memory()]
+    for some in (urls[:few], urls[few:]):
+        tasks += [asyncio.ensure_future(wait(url)) for url in some]
+        await asyncio.sleep(pause)
+        marks.append(memory())
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    return {"each": (marks[2] - marks[1]) / (len(urls) - few), "all": marks[2] - marks[0]}
+
+
+async def block(way: str, server: dict[str, Any], interval: float) -> dict[str, float]:
+    """Wait for all exports; return the longest block of the loop."""
+    everything = batch(server, interval) if way == "batch" else None
+    one_by_one = None if everything else WAYS[way](server, interval)
+    with LoopWatch() as watch:
+        watching = asyncio.ensure_future(watch.watch())
+        if everything:
+            await everything(server["status_urls"])
+        elif one_by_one:
+            await asyncio.gather(*map(one_by_one, server["status_urls"]))
+        watching.cancel()
+    return watch.figures()
+
+
+def main() -> None:
+    arguments = given()
+    log_as_in_airflow("triggerer.log")
+    measure = {"poll": poll, "grow": grow, "block": block}[arguments.pop("measure")]
+    say(**asyncio.run(measure(**arguments)))
+
+
+if __name__ == "__main__":
+    main()

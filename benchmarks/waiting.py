@@ -1,0 +1,133 @@
+"""What 1,000 waiting exports cost a triggerer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from benchmarks.process import Bench, in_turn, ledger
+from benchmarks.report import Row, ratio
+
+EXPORTS = 1000
+POLLS = 5
+POOL = 100
+WAYS = {"ours": "ours", "bare": "bare loop", "http": "HttpEventTrigger", "dbt": "dbt-cloud's trigger"}
+
+ONE_PROCESS = (
+    "each way in a process of its own with Airflow loaded and logging as in a triggerer, the emulator in another, TLS "
+    "on loopback"
+)
+
+
+def polls(bench: Bench, say: Callable[[str], None]) -> list[Row]:
+    def waiting(way: str) -> Callable[[], dict[str, Any]]:
+        def run() -> dict[str, Any]:
+            with bench.server(
+                "emulator", tls=True, channels=EXPORTS, exports=EXPORTS, processing_polls=POLLS - 1
+            ) as server:
+                figures = bench.client("waiting", server, measure="poll", way=way, interval=1.0)
+                return {
+                    "poll": figures["polls"] / EXPORTS / (POLLS - 1) * 1e6,
+                    "start": figures["start"] / EXPORTS * 1e6,
+                    "connections": ledger(server)["connections"],
+                }
+
+        return run
+
+    found = in_turn({way: waiting(way) for way in WAYS}, 5, say)
+    ours, bare, http = found["ours"], found["bare"], found["http"]
+    peers = {WAYS[way]: figures for way, figures in found.items() if way != "ours"}
+    return [
+        Row(
+            "CPU per status poll in the trigger, TLS, 1,000 waiting exports",
+            "at most 1.3 times the bare loop, a third of HttpEventTrigger",
+            f"{ours['poll']:.0f} us, {ours['poll'] / bare['poll']:.2f} times the bare loop",
+            {
+                name: f"{figures['poll']:.0f} us: {ratio(figures['poll'], ours['poll'])}"
+                for name, figures in peers.items()
+            },
+            ours["poll"] <= 1.3 * bare["poll"] and 3 * ours["poll"] <= http["poll"],
+            f"{ONE_PROCESS}; the bare loop has one aiohttp session and nothing but requests; counted from the moment "
+            "on when each export was asked for once",
+        ),
+        Row(
+            "CPU until a trigger has looked once",
+            "-",
+            f"{ours['start']:.0f} us",
+            {
+                name: f"{figures['start']:.0f} us: {ratio(figures['start'], ours['start'])}"
+                for name, figures in peers.items()
+            },
+            note="the lookup of the connection by Airflow, the first connections and TLS handshakes included",
+        ),
+        Row(
+            f"connections opened by 1,000 waiting exports, {POLLS} polls each",
+            f"at most the pool's size, {POOL}",
+            f"{ours['connections']:.0f}",
+            {name: f"{figures['connections']:.0f}" for name, figures in peers.items()},
+            ours["connections"] <= POOL,
+        ),
+    ]
+
+
+def memory(bench: Bench, say: Callable[[str], None]) -> list[Row]:
+    def growing(way: str) -> Callable[[], dict[str, Any]]:
+        def run() -> dict[str, Any]:
+            exports = EXPORTS * 5 // 4
+            with bench.server("emulator", tls=True, channels=exports, exports=exports, processing_polls=99) as server:
+                return bench.client("waiting", server, measure="grow", way=way, interval=60, pause=15)
+
+        return run
+
+    found = in_turn({way: growing(way) for way in WAYS}, 3, say)
+    ours = found["ours"]
+    return [
+        Row(
+            "memory per waiting export in the triggerer",
+            "at most 10 kB",
+            f"{ours['each'] / 1000:.1f} kB",
+            {
+                WAYS[way]: f"{figures['each'] / 1000:.1f} kB: {ratio(figures['each'], ours['each'])}"
+                for way, figures in found.items()
+                if way != "ours"
+            },
+            ours["each"] <= 10_000,
+            "growth of the resident memory by 1,000 further triggers, when 250 are waiting already and have filled the "
+            "pool of connections",
+        )
+    ]
+
+
+def block(bench: Bench, say: Callable[[str], None]) -> list[Row]:
+    def waiting(way: str, exports: int) -> Callable[[], dict[str, Any]]:
+        def run() -> dict[str, Any]:
+            with bench.server("emulator", tls=True, channels=exports, exports=exports, processing_polls=1) as server:
+                return bench.client("waiting", server, measure="block", way=way, interval=1.0)
+
+        return run
+
+    variants = {way: waiting(way, EXPORTS) for way in WAYS} | {"batch": waiting("batch", 10_000)}
+    found = in_turn(variants, 3, say)
+    rows = []
+    for way, what in (("ours", "1,000 exports wait"), ("batch", "a batch of 10,000 waits")):
+        ours = found[way]
+        rows.append(
+            Row(
+                f"event loop blocked by us, longest, while {what}",
+                "under 50 ms",
+                f"{ours['step_cpu']:.0f} ms in one step (wall {ours['step']:.0f} ms)",
+                {
+                    WAYS[peer]: f"{figures['step_cpu']:.0f} ms (wall {figures['step']:.0f} ms)"
+                    for peer, figures in found.items()
+                    if peer not in ("ours", "batch") and way == "ours"
+                },
+                ours["step_cpu"] < 50,
+                "CPU time of the longest single callback, which the machine's other processes cannot stretch; a step "
+                "includes a full garbage collection of all that Airflow has loaded, when one falls into it",
+            )
+        )
+    return rows
+
+
+def microseconds(peers: Mapping[str, Any], ours: Mapping[str, Any], what: str) -> dict[str, str]:
+    return {name: f"{figures[what]:.0f} us: {ratio(figures[what], ours[what])}" for name, figures in peers.items()}
