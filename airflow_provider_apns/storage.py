@@ -6,7 +6,9 @@ import hashlib
 import io
 import os
 import uuid
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, cast
@@ -20,6 +22,8 @@ _ALL_OR_NOTHING = {"s3", "s3a", "gs", "gcs"}
 """Stores where an upload shows only once it is complete, and whose fsspec files can be discarded until then."""
 
 _BLOCK_SIZE = 8 << 20
+
+_PIECES_BEHIND = 8
 
 
 @dataclass(frozen=True)
@@ -126,6 +130,31 @@ def publishing(path: ObjectStoragePath) -> Iterator[ObjectWriter]:
     with upload(fs, path.path) as handle:
         yield ObjectWriter(handle, str(path))
     _report_lineage(path)
+
+
+@contextmanager
+def writing_behind(write: Callable[[bytes], object]) -> Iterator[Callable[[bytes], None]]:
+    """
+    Write in a thread: hashing and storing one piece while the next is received and decompressed takes half the time.
+
+    :param write: what writes, called with one piece at a time, in order.
+    :return: a context manager that yields what to call instead; it raises, a few pieces later, what ``write`` raised.
+        When the block ends without an exception, all has been written.
+    """
+    behind: deque[Future[object]] = deque()
+    thread = ThreadPoolExecutor(1, "apns-write")
+
+    def pass_on(piece: bytes) -> None:
+        if len(behind) == _PIECES_BEHIND:
+            behind.popleft().result()
+        behind.append(thread.submit(write, piece))
+
+    try:
+        yield pass_on
+        for written in behind:
+            written.result()
+    finally:
+        thread.shutdown(cancel_futures=True)
 
 
 @contextmanager

@@ -57,7 +57,7 @@ from airflow_provider_apns.exports import (
     should_retry,
 )
 from airflow_provider_apns.reports import CsvCheck
-from airflow_provider_apns.storage import Download, check_free, object_path, publishing
+from airflow_provider_apns.storage import Download, check_free, object_path, publishing, writing_behind
 from airflow_provider_apns.tokens import Secret
 
 if TYPE_CHECKING:
@@ -171,14 +171,19 @@ def _retry_options(log: Any, patience: _Patience) -> dict[str, Any]:
 
 
 class _Receiver:
-    """Passes a report on to a file, decompressed, and checks that it is whole and a CSV of the dataset."""
+    """Passes a report on, decompressed, and checks that it is whole and a CSV of the dataset."""
 
     def __init__(
-        self, headers: Mapping[str, str], file: IO[bytes], dataset: Dataset | None, max_bytes: int, what: str
+        self,
+        headers: Mapping[str, str],
+        write: Callable[[bytes], object],
+        dataset: Dataset | None,
+        max_bytes: int,
+        what: str,
     ) -> None:
         self._decoder = BodyDecoder(headers, max_bytes, what)
         self._check = CsvCheck(dataset, what)
-        self._file = file
+        self._write = write
 
     def feed(self, chunk: bytes) -> None:
         for piece in self._decoder.feed(chunk):
@@ -192,7 +197,7 @@ class _Receiver:
 
     def _pass_on(self, piece: bytes) -> None:
         self._check.feed(piece)
-        self._file.write(piece)
+        self._write(piece)
 
 
 def _too_many_redirects(what: str) -> ApnsServiceError:
@@ -391,8 +396,11 @@ class ApnsHook(BaseHook):
         # One look only: the whole download is what is tried again, and tries within tries would multiply.
         data_url = _ready(self._look(status_url)).data_url or Secret()
         with publishing(target) as file:
-            with self._open_download(request_download(data_url, what)) as response:
-                receiver = _Receiver(response.headers, file, dataset, self.max_bytes, what)  # type: ignore[arg-type]
+            with (
+                self._open_download(request_download(data_url, what)) as response,
+                writing_behind(file.write) as write,
+            ):
+                receiver = _Receiver(response.headers, write, dataset, self.max_bytes, what)
                 for chunk in _raw_chunks(response, what):
                     receiver.feed(chunk)
                 receiver.finish()
@@ -700,7 +708,7 @@ class ApnsAsyncHook(BaseHook):
         file.seek(0)
         file.truncate()
         async with self._open_download(request_download(data_url, what)) as response:
-            receiver = _Receiver(response.headers, file, dataset, self.max_bytes, what)
+            receiver = _Receiver(response.headers, file.write, dataset, self.max_bytes, what)
             while chunk := await _next_chunk(response, what):
                 receiver.feed(chunk)
             receiver.finish()

@@ -3,6 +3,8 @@ from __future__ import annotations
 import gc
 import hashlib
 import os
+import threading
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +16,7 @@ import pytest
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 
 from airflow_provider_apns.exceptions import ApnsStorageError
-from airflow_provider_apns.storage import Download, check_free, object_path, publishing
+from airflow_provider_apns.storage import Download, check_free, object_path, publishing, writing_behind
 
 OLD, NEW = b"the old object", b"the new object"
 
@@ -209,6 +211,53 @@ def break_close(handle: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(handle, "_upload_chunk", fail)
     else:
         monkeypatch.setattr(handle, "flush", fail)
+
+
+class TestWritingBehind:
+    def test_all_is_written_in_order(self) -> None:
+        written: list[bytes] = []
+        with writing_behind(written.append) as write:
+            for number in range(100):
+                write(b"%d" % number)
+        assert written == [b"%d" % number for number in range(100)]
+
+    def test_no_more_than_a_few_pieces_wait(self) -> None:
+        gate, begun = threading.Event(), []
+        with writing_behind(lambda piece: gate.wait(60)) as write:
+            producer = threading.Thread(target=lambda: [(write(b"x"), begun.append(1)) for _ in range(100)])
+            producer.start()
+            producer.join(0.2)
+            assert len(begun) < 10
+            gate.set()
+            producer.join()
+
+    @pytest.mark.parametrize("pieces", [1, 100])
+    def test_a_failure_to_write_is_raised_and_ends_the_writing(self, pieces: int) -> None:
+        tried = []
+
+        def fail(piece: bytes) -> None:
+            tried.append(piece)
+            raise OSError(28, "No space left on device")
+
+        with pytest.raises(OSError, match="No space left"), writing_behind(fail) as write:  # noqa: PT012
+            for _ in range(pieces):
+                write(b"x")
+        assert len(tried) < 20
+
+    def test_when_the_block_fails_nothing_is_written_after_it(self) -> None:
+        gate, written = threading.Event(), []
+
+        def slowly(piece: bytes) -> None:
+            gate.wait(0.05)
+            written.append(piece)
+
+        with pytest.raises(RuntimeError, match="cut"), writing_behind(slowly) as write:  # noqa: PT012
+            for number in range(5):
+                write(b"%d" % number)
+            raise RuntimeError("cut")
+        there = list(written)
+        time.sleep(0.2)
+        assert written == there
 
 
 class TestObjectPath:
