@@ -14,6 +14,8 @@ import gzip
 import json
 import re
 import secrets
+import socket
+import struct
 import threading
 import time
 from collections.abc import Callable
@@ -31,6 +33,22 @@ HEADERS = {
     "broadcastchannelmetrics": "Date (UTC),Broadcasts Published,Broadcasts Delivered,Total Subscriptions",
     "deliverymetrics": "Push Type,Status,Date (UTC),Count",
 }
+SIGN_IN_PAGE = b"<!doctype html><title>Sign in</title>"
+TROUBLES = (
+    "408",
+    "429",
+    "500",
+    "502",
+    "503",
+    "504",
+    "html",
+    "empty",
+    "wrong",
+    "reset",
+    "broken off",
+    "cut",
+    "redirect",
+)
 REQUEST = re.compile(r"/v1/dataExports/apns/teams/([^/]+)/appId/([^/]+)/datasetName/([^/]+)/request")
 
 
@@ -85,6 +103,7 @@ class Answer:
     body: bytes
     content_type: str = "application/json"
     headers: tuple[tuple[str, str], ...] = ()
+    breaks: str = ""
 
 
 class ForeignServer:
@@ -119,6 +138,8 @@ class ForeignServer:
         self.exports: dict[bytes, Export] = {}
         self.signatures: dict[str, Export] = {}
         self._limits: dict[str, tuple[int, str]] = {}
+        self._troubles: dict[str, tuple[str, int]] = {}
+        self.elsewhere = ""
         self._in_flight = 0
         self._lock = threading.Lock()
         self._http = _Listener(self)
@@ -161,6 +182,16 @@ class ForeignServer:
         """Answer one request of a kind with 429, after that many of it."""
         self._limits[kind] = (after, retry_after)
 
+    def trouble(self, kind: str, how: str, times: int) -> None:
+        """
+        Let requests of a kind fail: one of ``TROUBLES``, so many times in a row.
+
+        ``redirect`` leads to ``elsewhere``; ``broken off`` resets the connection within the body, and ``cut`` ends it
+        there in good order.
+        """
+        assert how in TROUBLES
+        self._troubles[kind] = (how, times)
+
     def csv(self, dataset: str, first: date, last: date, channel_id: str | None = None) -> bytes:
         """Return the report that a download gives."""
         days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
@@ -196,14 +227,14 @@ class ForeignServer:
                 *(handler.client_address[1], self._in_flight),
             )
             self.seen.append(seen)
-            limited = self._limited(kind)
+            limited = self._limited(kind) or self._troubled(kind)
         time.sleep(self.latency)
         with self._lock:
             answer = limited or self._decide(seen, parse_qs(target.query))
             # Before the answer goes out: the client may well send its next request the moment it has this one.
             self._in_flight -= 1
             seen.status = answer.status
-            if kind == "download" and answer.status == 200:
+            if kind == "download" and answer.status == 200 and not limited:
                 self.served.append(answer.body)
         self._send(handler, answer)
 
@@ -220,6 +251,19 @@ class ForeignServer:
             return None
         del self._limits[kind]
         return Answer(429, b"slow down", "text/plain", (("Retry-After", retry_after),))
+
+    def _troubled(self, kind: str) -> Answer | None:
+        how, times = self._troubles.get(kind, ("", 0))
+        if not times:
+            return None
+        self._troubles[kind] = (how, times - 1)
+        if how.isdecimal():
+            wait = (("Retry-After", "0"),) if how == "429" else ()
+            return Answer(int(how), b"try later", "text/plain", wait)
+        if how == "redirect":
+            return Answer(302, b"", "text/plain", (("Location", self.elsewhere),))
+        bodies = {"html": SIGN_IN_PAGE, "empty": b"", "wrong": b'{"status": ["SUCCESS"], "statusUrl": 7}'}
+        return Answer(200, bodies.get(how, b"{" + b" " * 3000), "text/html", (), "" if how in bodies else how)
 
     def _decide(self, seen: Seen, query: dict[str, list[str]]) -> Answer:
         if seen.kind == "download":
@@ -287,6 +331,9 @@ class ForeignServer:
     def _send(self, handler: _Handler, answer: Answer) -> None:
         habits = self.habits
         body = answer.body
+        if answer.breaks:
+            _break(handler, answer.breaks)
+            return
         headers = [("Content-Type", answer.content_type), *answer.headers]
         if habits.compress and "gzip" in handler.headers.get("Accept-Encoding", ""):
             body = gzip.compress(body)
@@ -304,6 +351,20 @@ class ForeignServer:
                 handler.send_header(habits.header_names(name), value)
             handler.end_headers()
             handler.wfile.write(body)
+
+
+def _break(handler: _Handler, how: str) -> None:
+    """End an answer before its end, or before its beginning."""
+    if how != "reset":
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/csv\r\nContent-Length: 9000\r\n\r\nDate (UTC),")
+        handler.wfile.flush()
+        time.sleep(0.05)
+    if how != "cut":
+        # With nothing left to linger for, closing sends a reset.
+        handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    handler.close_connection = True
+    with suppress(OSError):
+        handler.connection.shutdown(socket.SHUT_RDWR) if how == "cut" else handler.connection.close()
 
 
 class _Handler(BaseHTTPRequestHandler):
