@@ -15,7 +15,7 @@ BIN := .venv/bin
 READY := .venv/ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup test test-all lint test-matrix test-distributed test-lowest test-ui demo docs build constraints clean fault-matrix guards fuzz
+.PHONY: help setup test test-all lint test-matrix test-distributed test-lowest test-ui demo docs build constraints clean fault-matrix guards fuzz bench
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,16 @@ $(DISTRIBUTED)/ready: $(READY) pyproject.toml constraints/distributed.txt
 
 test-distributed: $(DISTRIBUTED)/ready ## Kill parts of a whole distributed deployment, and show that nothing is lost or leaked
 	$(DISTRIBUTED)/bin/python -m tests.system $(ARGS)
+
+BENCH := .venvs/bench
+$(BENCH)/ready: $(READY) pyproject.toml constraints/bench.txt
+	$(BIN)/uv venv --quiet --clear --python $(PYTHON) $(BENCH)
+	$(BIN)/uv pip install --quiet --python $(BENCH) --constraints constraints/bench.txt \
+		--editable '.[amazon,parquet]' --group bench apache-airflow==$(AIRFLOW)
+	@touch $@
+
+bench: $(BENCH)/ready ## Measure us beside other providers, and write docs/benchmarks.md (ONLY="import poll" to choose)
+	$(BENCH)/bin/python -m benchmarks $(ONLY)
 
 demo: $(READY) ## Run an example DAG on real Airflow against the emulator, and show the report
 	$(BIN)/python -m scripts.demo

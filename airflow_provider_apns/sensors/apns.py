@@ -34,7 +34,8 @@ class ApnsExportSensor(BaseSensorOperator):
         then be a template such as ``{{ ti.xcom_pull(task_ids='request_export', map_indexes=-1) }}``, and the task's
         ``on_execute_callback`` and ``pre_execute`` are not called.
     :param end_from_trigger: end in the triggerer, too, when the export is ready; a failure still comes to a worker,
-        with its retries and callbacks. ``post_execute`` is not called, and there can be no ``outlets``.
+        with its retries and callbacks. ``post_execute`` is not called, there can be no ``outlets`` and no
+        ``on_success_callback``, and Airflow refuses the DAG where a plugin has listeners, as OpenLineage's does.
     """
 
     template_fields: Sequence[str] = ("status_url", "apns_conn_id")
@@ -60,8 +61,9 @@ class ApnsExportSensor(BaseSensorOperator):
         self.end_from_trigger = end_from_trigger
         if (start_from_trigger or end_from_trigger) and not deferrable:
             raise ValueError("start_from_trigger and end_from_trigger need deferrable=True.")
-        if end_from_trigger and self.outlets:
-            raise ValueError("end_from_trigger: the asset events of outlets would be lost; leave one of them out.")
+        for unheard in ("outlets", "on_success_callback"):
+            if end_from_trigger and getattr(self, unheard):
+                raise ValueError(f"end_from_trigger: Airflow would pass over {unheard}; leave one of them out.")
         if start_from_trigger:
             _compat.start_from_trigger(
                 self,

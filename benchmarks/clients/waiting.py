@@ -199,6 +199,9 @@ async def block(way: str, server: dict[str, Any], interval: float) -> dict[str, 
 
 
 def main() -> None:
+    # What a triggerer has in memory, whatever it waits for: the garbage collector goes through all of it.
+    import airflow.jobs.triggerer_job_runner  # noqa: F401
+
     arguments = given()
     log_as_in_airflow("triggerer.log")
     measure = {"poll": poll, "grow": grow, "block": block}[arguments.pop("measure")]

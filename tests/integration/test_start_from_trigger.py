@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
+from airflow.exceptions import AirflowException
+from airflow.listeners import hookimpl
 
 from airflow_provider_apns._compat import AIRFLOW_V_3_3_PLUS
-from airflow_provider_apns.emulator import Emulator
+from airflow_provider_apns.emulator import Emulator, Fault
 from airflow_provider_apns.operators.apns import ApnsRequestExportOperator
 from airflow_provider_apns.sensors.apns import ApnsExportSensor
 from airflow_provider_apns.transfers.apns_to_object_storage import ApnsToObjectStorageOperator
@@ -71,12 +75,20 @@ with DAG("unknown_channel", **DAG_ARGUMENTS):
         start_from_trigger=True,
         retries=3,
     )
+
+with DAG("comes_back_later", **DAG_ARGUMENTS):
+    ApnsToObjectStorageOperator(
+        task_id="all",
+        apns_conn_id="apns_busy",
+        dataset="application",
+        start_date=LAST,
+        end_date=LAST,
+        path=f"{LAKE}/later.csv",
+        start_from_trigger=True,
+        retries=1,
+        retry_delay=pendulum.duration(seconds=1),
+    )
 """
-
-
-def worker_starts(airflow: AirflowDeployment, run: Run, task_id: str) -> int:
-    """Count the worker processes of a task by what each of them logs first."""
-    return airflow.task_log(run, task_id).count("::group::Pre Execute")
 
 
 @pytest.mark.live
@@ -85,27 +97,97 @@ def test_how_many_workers_a_task_costs(tmp_path: Path) -> None:
     dags = tmp_path / "dags"
     dags.mkdir()
     (dags / "from_trigger.py").write_text(DAG_FILE)
-    with Emulator(channels=4, processing_seconds=1) as apple:
+    with Emulator(channels=4, processing_seconds=1) as apple, Emulator() as busy:
+        busy.inject(Fault("status", "429", retry_after="3600", times=1))
         env = {
             "AIRFLOW_CONN_APNS_DEFAULT": apple.connection_json,
+            "AIRFLOW_CONN_APNS_BUSY": busy.connection_json,
             "LAKE": f"file://{tmp_path}/lake",
             "CHANNELS": ",".join(apple.channel_ids),
         }
         with AirflowDeployment(tmp_path / "airflow", dags_folder=dags, env=env) as airflow:
-            three, one, unknown = (first_run(airflow, d) for d in ("three_tasks", "one_task", "unknown_channel"))
+            dag_ids = ("three_tasks", "one_task", "unknown_channel", "comes_back_later")
+            three, one, unknown, later = (first_run(airflow, dag_id) for dag_id in dag_ids)
 
             assert airflow.wait_for_run(three) == "success"
-            assert [worker_starts(airflow, three, task) for task in ("request", "wait", "download")] == [1, 0, 1]
+            assert [airflow.worker_starts(three, task) for task in ("request", "wait", "download")] == [1, 0, 1]
             assert (tmp_path / "lake/three.csv").read_text().startswith("Date (UTC),")
 
             assert airflow.wait_for_run(one) == "success"
-            assert worker_starts(airflow, one, "all") == 1
+            assert airflow.worker_starts(one, "all") == 1
             assert airflow.metadata.xcom(one, "all")["channels_exported"] == 4
 
             assert airflow.wait_for_run(unknown) == "failed"
             (task,) = airflow.metadata.task_instances(unknown)
             assert task.try_number == 1
             assert "AAAAAAAAAAAAAAAAAAAAAA==" in airflow.task_log(unknown, "all")
+
+            # A failure in the triggerer comes to a worker, and from there to Airflow's retries.
+            assert airflow.wait_for_run(later) == "success"
+            (task,) = airflow.metadata.task_instances(later)
+            assert task.try_number == 2
+            assert airflow.worker_starts(later, "all") == 2
+            assert (tmp_path / "lake/later.csv").exists()
+
+
+END_DAG_FILE = """
+import os
+from datetime import datetime, timezone
+from airflow.providers.common.compat.sdk import DAG
+from airflow_provider_apns.operators.apns import ApnsDownloadExportOperator, ApnsRequestExportOperator
+from airflow_provider_apns.sensors.apns import ApnsExportSensor
+
+with DAG("ends_in_triggerer", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc)):
+    request = ApnsRequestExportOperator(
+        task_id="request",
+        dataset="application",
+        start_date="{{ dag_run.conf['start'] }}",
+        end_date="{{ dag_run.conf['end'] }}",
+    )
+    wait = ApnsExportSensor(task_id="wait", status_url=request.output, end_from_trigger=True)
+    ApnsDownloadExportOperator(task_id="download", status_url=wait.output, path=os.environ["REPORT"])
+"""
+
+
+@pytest.mark.live
+@pytest.mark.main_job
+def test_a_sensor_that_ends_in_the_triggerer(tmp_path: Path, yesterday: date) -> None:
+    """On every Airflow: one worker defers it, and none takes it up again."""
+    dags = tmp_path / "dags"
+    dags.mkdir()
+    (dags / "end_from_trigger.py").write_text(END_DAG_FILE)
+    report = tmp_path / "report.csv"
+    with Emulator(processing_seconds=1) as apple:
+        env = {"AIRFLOW_CONN_APNS_DEFAULT": apple.connection_json, "REPORT": str(report)}
+        with AirflowDeployment(tmp_path / "airflow", dags_folder=dags, env=env) as airflow:
+            days = {"start": str(yesterday - timedelta(days=1)), "end": str(yesterday)}
+            run = airflow.trigger("ends_in_triggerer", conf=days)
+            assert airflow.wait_for_run(run) == "success"
+            assert [airflow.worker_starts(run, task) for task in ("request", "wait", "download")] == [1, 1, 1]
+            assert report.read_text().startswith("Date (UTC),")
+
+
+@pytest.mark.main_job
+@pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="where Airflow keeps its listeners differs")
+def test_listeners_of_a_plugin_and_a_sensor_that_ends_in_the_triggerer() -> None:
+    """Airflow itself refuses such a DAG, with a text that says what to do; we document it."""
+    from airflow.dag_processing.dagbag import DagBag
+    from airflow.listeners.listener import get_listener_manager
+    from airflow.sdk import DAG
+
+    class Listener:
+        @hookimpl
+        def on_starting(self, component: object) -> None: ...
+
+    with DAG("listened_to") as dag:
+        ApnsExportSensor(task_id="wait", status_url=PULL, end_from_trigger=True)
+    manager, listener = get_listener_manager(), Listener()
+    manager.add_listener(listener)
+    try:
+        with pytest.raises(AirflowException, match="Set end_from_trigger=False"):
+            DagBag(os.devnull).bag_dag(dag)
+    finally:
+        manager.pm.unregister(listener)
 
 
 def first_run(airflow: AirflowDeployment, dag_id: str) -> Run:
@@ -161,5 +243,10 @@ class TestWhatDoesNotGoTogether:
     def test_outlets_whose_events_would_be_lost(self) -> None:
         from airflow.providers.common.compat.sdk import Asset
 
-        with pytest.raises(ValueError, match="outlets"):
+        with pytest.raises(ValueError, match="pass over outlets"):
             ApnsExportSensor(task_id="wait", status_url=PULL, end_from_trigger=True, outlets=[Asset("file:///x")])
+
+    def test_a_callback_that_would_not_be_called(self) -> None:
+        """Airflow 3 asks its DAG processor for it, which calls no callbacks but those of failures."""
+        with pytest.raises(ValueError, match="pass over on_success_callback"):
+            ApnsExportSensor(task_id="wait", status_url=PULL, end_from_trigger=True, on_success_callback=print)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import secrets
 import signal
 import subprocess
@@ -222,6 +223,11 @@ class AirflowDeployment:
     def deferrals(self, run: Run, task_id: str, *, map_index: int = -1) -> int:
         """Return how often a task instance has given its worker slot back, by its log: the database keeps no count."""
         return self.task_log(run, task_id, map_index=map_index).count("Pausing task as DEFERRED")
+
+    def worker_starts(self, run: Run, task_id: str, *, map_index: int = -1) -> int:
+        """Return how many processes worked on a task instance, by what each of them logs first."""
+        log = self.task_log(run, task_id, map_index=map_index)
+        return len(re.findall("::group::Pre (?:Execute|task execution logs)", log))
 
     def wait_for(
         self,
