@@ -47,12 +47,12 @@ class Batch:
     def pack(self) -> str:
         """Return a compact text: 10,000 exports take some hundred kilobytes in the metadata database."""
         content = json.dumps([self.exports, self.missing], separators=(",", ":")).encode()
-        return base64.b85encode(zlib.compress(content, 9)).decode()
+        return base64.b64encode(zlib.compress(content, 9)).decode()
 
     @classmethod
     def unpack(cls, packed: str) -> Batch:
         """Read what :meth:`pack` returned."""
-        exports, missing = json.loads(zlib.decompress(base64.b85decode(packed)))
+        exports, missing = json.loads(zlib.decompress(base64.b64decode(packed)))
         return cls(tuple((channel_id, status_url) for channel_id, status_url in exports), tuple(missing))
 
     @property

@@ -647,7 +647,7 @@ def check_status_url(account: Account, status_url: str) -> str:
     origin = Origin.of(status_url) if isinstance(status_url, str) else None
     if origin is None:
         raise ApnsUntrustedUrlError(
-            f"{_shorten(str(status_url))!r} is no status URL; give what ApnsRequestExportOperator returned."
+            f"{shorten(str(status_url))!r} is no status URL; give what ApnsRequestExportOperator returned."
         )
     if not account.trusts(origin):
         raise ApnsUntrustedUrlError(
@@ -741,7 +741,7 @@ def read_export_status(answer: HttpAnswer, account: Account, status_url: str) ->
         raise failure(answer, account, what)
     payload = _read_object(answer, account, what)
     status = payload.get("status")
-    if not isinstance(status, str) or not (status := _shorten(status.upper(), 40)):
+    if not isinstance(status, str) or not (status := shorten(status.upper(), 40)):
         raise ApnsServiceError(f"Apple's answer about the {what} has no status.")
     export = Export(status_url, status, read_timestamp(payload.get("requestedAt")))
     return _with_download(export, payload.get("downloadDetails")) if export.is_ready else export
@@ -920,7 +920,7 @@ def network_failure(request: HttpRequest, error: BaseException) -> ApnsServiceEr
     for _ in range(10):
         root = root.__cause__ or root.__context__ or _first_exception(root.args) or root
     detail = getattr(root, "verify_message", None) or getattr(root, "strerror", None) or type(root).__name__
-    return ApnsServiceError(f"No answer from {request.server} about the {request.what}: {_shorten(str(detail))}.")
+    return ApnsServiceError(f"No answer from {request.server} about the {request.what}: {shorten(str(detail))}.")
 
 
 def _first_exception(args: tuple[object, ...]) -> BaseException | None:
@@ -936,16 +936,18 @@ def _quoted(answer: HttpAnswer, hide: str) -> str:
         payload = None
     if isinstance(payload, dict):
         text = next((payload[k] for k in ("reason", "message", "error") if isinstance(payload.get(k), str)), text)
-    cleaned = _shorten(_without_secrets(re.sub(r"<[^>]*>", " ", text.replace(hide, "***"))))
+    cleaned = shorten(without_secrets(re.sub(r"<[^>]*>", " ", text.replace(hide, "***"))))
     return f": {cleaned!r}" if cleaned else ""
 
 
-def _without_secrets(text: str) -> str:
+def without_secrets(text: str) -> str:
+    """Return what a server sent with all that looks like a token or like a signature of a URL as ``***``."""
     text = re.sub(r"[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}", "***", text)
     # JSON may write each slash with a backslash before it.
     return re.sub(r"(https?:(?:\\?/){2}[^\s?\"']*)\?[^\s\"']*", r"\1?***", text)
 
 
-def _shorten(text: str, limit: int = 200) -> str:
+def shorten(text: str, limit: int = 200) -> str:
+    """Return a text in one line of printable characters."""
     cleaned = " ".join("".join(char if char.isprintable() else " " for char in text).split())
     return cleaned if len(cleaned) <= limit else f"{cleaned[: limit - 1]}…"

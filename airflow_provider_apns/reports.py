@@ -19,7 +19,7 @@ from itertools import count, islice
 from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias
 
 from airflow_provider_apns.exceptions import ApnsInvalidRequestError, ApnsReportError
-from airflow_provider_apns.exports import Dataset, read_date
+from airflow_provider_apns.exports import Dataset, read_date, shorten, without_secrets
 
 if TYPE_CHECKING:
     import pyarrow
@@ -89,14 +89,14 @@ def documented_columns(dataset: Dataset) -> tuple[Column, ...]:
     )
 
 
-def header_dataset(header: Sequence[str], expected: Dataset | None, what: str, begins: str) -> Dataset:
+def header_dataset(header: Sequence[str], expected: Dataset | None, what: str, body: bytes) -> Dataset:
     """
     Tell which dataset a CSV header belongs to.
 
     :param header: the column names as Apple wrote them, in any order; further ones may be there.
     :param expected: the dataset that it must be, or ``None`` for any.
     :param what: what was downloaded, for errors.
-    :param begins: the beginning of the body, for errors.
+    :param body: its beginning, for errors.
     :raises ApnsReportError: naming the documented columns that are missing, or those that come twice.
     """
     if len(header) > _MAX_COLUMNS:
@@ -110,7 +110,7 @@ def header_dataset(header: Sequence[str], expected: Dataset | None, what: str, b
     if missing[best]:
         raise ApnsReportError(
             f"The {what} is not the CSV of the {best.short_name} dataset: it lacks the column"
-            f"{'s' if len(missing[best]) > 1 else ''} {', '.join(missing[best])}, and begins with {begins!r}."
+            f"{'s' if len(missing[best]) > 1 else ''} {', '.join(missing[best])}, and begins with {_begins(body)!r}."
         )
     return best
 
@@ -214,13 +214,12 @@ class CsvCheck:
         head, self._head = self._head or b"", None
         line = head.decode("utf-8-sig", "replace").partition("\n")[0].rstrip("\r")
         header = _parse_line(line, self._what)
-        header_dataset(header, self._expected, self._what, _begins(head))
+        header_dataset(header, self._expected, self._what, head)
         self._columns = len(header)
 
 
-def _begins(head: bytes) -> str:
-    text = head[:400].decode("utf-8", "replace")
-    return " ".join("".join(char if char.isprintable() else " " for char in text).split())[:80]
+def _begins(body: bytes) -> str:
+    return shorten(without_secrets(body[:4096].decode("utf-8", "replace")), 80)
 
 
 class ReportReader:
@@ -291,7 +290,7 @@ class ReportReader:
 
     def _read_header(self, header: list[str]) -> None:
         header = [name.strip() for name in header]
-        header_dataset(header, self._dataset, self._what, _begins(",".join(header).encode()))
+        header_dataset(header, self._dataset, self._what, ",".join(header).encode())
         documented = APPLE_COLUMNS[self._dataset]
         self._documented = [(header.index(name), kind) for name, kind in documented]
         known = {name for name, _ in documented}

@@ -169,14 +169,16 @@ async def poll(way: str, server: dict[str, Any], interval: float) -> dict[str, f
     }
 
 
-async def grow(way: str, server: dict[str, Any], interval: float, pause: float) -> dict[str, float]:
+async def grow(way: str, server: dict[str, Any], interval: float, at_once: int) -> dict[str, float]:
     """Let a fifth of the exports fill the pool and the allocator; return how much memory each further one takes."""
     wait, urls = WAYS[way](server, interval), server["status_urls"]
     few = len(urls) // 5
     tasks, marks = [], [memory()]
     for some in (urls[:few], urls[few:]):
-        tasks += [asyncio.ensure_future(wait(url)) for url in some]
-        await asyncio.sleep(pause)
+        for start in range(0, len(some), at_once):
+            tasks += [asyncio.ensure_future(wait(url)) for url in some[start : start + at_once]]
+            await asyncio.sleep(0.5)
+        await asyncio.sleep(5)
         marks.append(memory())
     for task in tasks:
         task.cancel()

@@ -245,6 +245,14 @@ class TestUnreadable:
         assert outcomes[0] == outcomes[1] == outcomes[2]
 
 
+def test_a_signed_url_in_what_is_no_report_is_not_shown() -> None:
+    page = b"<a href='https://store.example.com/x.csv?Signature=s3cret'>moved</a>\n"
+    for look in (lambda: read(page, Dataset.APPLICATION), lambda: check(page, None, [])):
+        with pytest.raises(ApnsReportError, match=r"begins with .*store\.example\.com") as raised:
+            look()
+        assert "s3cret" not in str(raised.value)
+
+
 class TestCsvCheck:
     """A look at a report that is passed on byte for byte."""
 
