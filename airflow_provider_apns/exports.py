@@ -478,12 +478,18 @@ def _read_api_url(conn_id: str, host: str | None, port: int | None, schema: str 
 
 def _read_trusted_hosts(conn_id: str, value: object) -> frozenset[str]:
     entries = value.split(",") if isinstance(value, str) else value or []
-    if not isinstance(entries, (list, tuple)) or not all(isinstance(entry, str) for entry in entries):
+    if not isinstance(entries, (list, tuple)) or not all(map(_is_host_or_blank, entries)):
         raise ApnsConnectionError(
             f"The extra field trusted_hosts of connection '{conn_id}' must be a list of host names, such as "
             '["metrics.example.com"].'
         )
     return frozenset(entry.strip().lower() for entry in entries if entry.strip())
+
+
+def _is_host_or_blank(entry: object) -> bool:
+    if not isinstance(entry, str) or "/" in entry:
+        return False
+    return not entry.strip() or Origin.of(f"https://{entry.strip()}") is not None
 
 
 class ExportStatus(str, Enum):

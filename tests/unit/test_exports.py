@@ -626,6 +626,9 @@ class TestAccount:
             ({"host": "https://", "port": 80}, "is no API base URL"),
             ({"extra": {"trusted_hosts": 7}}, "trusted_hosts of connection 'my_conn' must be a list"),
             ({"extra": {"trusted_hosts": ["a", 7]}}, "trusted_hosts of connection 'my_conn' must be a list"),
+            ({"extra": {"trusted_hosts": "https://a.example.com"}}, "trusted_hosts of connection 'my_conn' must be"),
+            ({"extra": {"trusted_hosts": ["a.example.com/"]}}, "trusted_hosts of connection 'my_conn' must be a list"),
+            ({"extra": {"trusted_hosts": ["*.example.com"]}}, "trusted_hosts of connection 'my_conn' must be a list"),
             ({"extra": {"trusted_hosts": {"a": 1}}}, "trusted_hosts of connection 'my_conn' must be a list"),
         ],
     )
