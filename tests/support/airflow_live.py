@@ -178,7 +178,9 @@ class AirflowDeployment:
         def stored() -> bool:
             if errors := self.metadata.import_errors():
                 raise RuntimeError("\n".join(errors))
-            return bool(self.metadata.query("SELECT 1 FROM serialized_dag WHERE dag_id = :dag_id", dag_id=dag_id))
+            # Airflow 2 writes the one some time after the other.
+            query = "SELECT 1 FROM dag JOIN serialized_dag USING (dag_id) WHERE dag_id = :dag_id"
+            return bool(self.metadata.query(query, dag_id=dag_id))
 
         self.wait_for(f"{dag_id} to be stored", stored, timeout=timeout)
 
