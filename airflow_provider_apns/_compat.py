@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import BaseOperator, Connection
 
-# common-compat has this only since its 1.16, and `mask_secret` since the same: older worlds have older ones.
-AIRFLOW_V_3_3_PLUS = tuple(map(int, _airflow_version.split(".")[:2])) >= (3, 3)
+# The oldest common-compat that is accepted has neither this nor `mask_secret`.
+_AIRFLOW = tuple(map(int, _airflow_version.split(".")[:2]))
+AIRFLOW_V_3_3_PLUS = _AIRFLOW >= (3, 3)
 
 
 def mask_secret(secret: str) -> None:
     """Show a secret as ``***`` in all logs from now on."""
-    airflow_2 = _airflow_version.startswith("2.")
-    import_module("airflow.utils.log.secrets_masker" if airflow_2 else "airflow.sdk.log").mask_secret(secret)
+    import_module("airflow.utils.log.secrets_masker" if _AIRFLOW < (3, 0) else "airflow.sdk.log").mask_secret(secret)
 
 
 def is_deferral_timeout(next_method: str, next_kwargs: Mapping[str, Any] | None) -> bool:
@@ -48,10 +48,10 @@ async def get_connection(conn_id: str) -> Connection:
 
 
 def alias_event_extra(extra: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the extra of an alias' asset event, whose values Airflow 2 wants to be hashable."""
-    if not _airflow_version.startswith("2."):
+    """Return the extra of an alias' asset event: Airflow before 3.1 fails where it has lists, so they become text."""
+    if _AIRFLOW >= (3, 1):
         return dict(extra)
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in extra.items()}
+    return {name: ",".join(value) if isinstance(value, list) else value for name, value in extra.items()}
 
 
 def check_asset_partitions() -> None:

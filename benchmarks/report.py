@@ -125,7 +125,7 @@ def write_page(order: Sequence[str]) -> None:
     lines += ["", "## How each is measured", ""]
     lines += [f"- **{row.figure}**: {row.note}" for row in rows if row.note]
     lines += ["", "## With what", "", "| measured | on | machine |", "|---|---|---|"]
-    lines += [f"| `BENCH={name}` | {group['day']} | {group['machine']} |" for name, group in groups.items()]
+    lines += [f"| `make bench ONLY={name}` | {group['day']} | {group['machine']} |" for name, group in groups.items()]
     newest = max(groups.values(), key=lambda group: group["day"], default={"versions": {}})
     lines += ["", ", ".join(f"{name} {number}" for name, number in newest["versions"].items()) + ".", ""]
     PAGE.parent.mkdir(exist_ok=True)

@@ -39,7 +39,8 @@ class ApnsToObjectStorageOperator(ExportDatesMixin, BaseOperator):
 
     The task returns a summary: ``path``, ``paths`` (the first hundred), ``objects``, ``rows``, ``bytes``, ``sha256``
     (of a single object), ``days``, ``channels_requested``, ``channels_exported`` and ``channels_missing``. Asset
-    outlets get an event whose extra has ``path``, ``rows`` and ``days``.
+    outlets get an event whose extra has ``path``, ``rows`` and ``days``: a list, but for an ``AssetAlias`` before
+    Airflow 3.1 a text with commas.
 
     :param dataset: ``application``, ``channel`` or ``delivery``, or Apple's own name of it. (templated)
     :param start_date: first day, ``yyyy-MM-dd``, at most 30 days ago (UTC). (templated)
