@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow import __version__ as _airflow_version
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from airflow.providers.common.compat.sdk import BaseOperator, Connection
+
+T = TypeVar("T")
 
 # The oldest common-compat that is accepted has neither this nor `mask_secret`.
 _AIRFLOW = tuple(map(int, _airflow_version.split(".")[:2]))
@@ -30,21 +32,24 @@ def is_deferral_timeout(next_method: str, next_kwargs: Mapping[str, Any] | None)
     return next_method == "__fail__" and (next_kwargs or {}).get("error") in errors
 
 
-async def get_connection(conn_id: str) -> Connection:
+async def read_connection(conn_id: str, read: Callable[[Connection], T]) -> T:
     """
-    Look up a connection without blocking the event loop.
+    Look up a connection and read it, without blocking the event loop.
 
-    Airflow 3.1 brought ``BaseHook.aget_connection``; before it, the lookup runs in a thread.
+    Airflow 3.1 brought ``BaseHook.aget_connection``; before it, the lookup runs in a thread. The reading does so on all
+    versions: as soon as a secret is seen, Airflow tells its supervisor, and on an event loop Airflow 3.0 fails at that.
+
+    :param conn_id: the connection.
+    :param read: what reads it.
     """
     from airflow.providers.common.compat.sdk import BaseHook
+    from asgiref.sync import sync_to_async
 
     hook_class: Any = BaseHook
     if hasattr(hook_class, "aget_connection"):
         connection: Connection = await hook_class.aget_connection(conn_id)
-        return connection
-    from asgiref.sync import sync_to_async
-
-    return await sync_to_async(hook_class.get_connection)(conn_id)  # type: ignore[no-any-return]
+        return await sync_to_async(read)(connection)
+    return await sync_to_async(lambda: read(hook_class.get_connection(conn_id)))()
 
 
 def alias_event_extra(extra: Mapping[str, Any]) -> dict[str, Any]:

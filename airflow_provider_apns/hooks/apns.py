@@ -665,12 +665,22 @@ class ApnsAsyncHook(BaseHook):
         """
         async with self._looking_up:
             if self._account is None:
-                account = read_account(await _compat.get_connection(self.apns_conn_id), self.apns_conn_id)
+                account = await self._read_account()
                 account.claims.check_expiry(utc_now(), self.apns_conn_id)
                 if notice := account.claims.renewal_notice(utc_now(), self.apns_conn_id):
                     self.log.warning(notice)
                 self._account = account
             return self._account
+
+    async def _read_account(self) -> Account:
+        try:
+            return await _compat.read_connection(
+                self.apns_conn_id, lambda connection: read_account(connection, self.apns_conn_id)
+            )
+        except ApnsError as error:
+            failure = error.with_traceback(None)
+        # Outside of the handler: the frames of the thread have the password.
+        raise failure
 
     async def request_export(self, request: ExportRequest, app_id: str | None = None) -> Export:
         """Ask Apple to build a report; see :meth:`ApnsHook.request_export`."""

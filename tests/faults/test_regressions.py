@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gzip
 import logging
+import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -133,14 +135,14 @@ def test_one_lookup_for_all_requests_of_a_hook(apple: Emulator, monkeypatch: pyt
     from airflow_provider_apns.hooks.apns import ApnsAsyncHook, ApnsHook
 
     status_url = ApnsHook().request_export("application", *DAYS).status_url
-    genuine, asked = _compat.get_connection, []
+    genuine, asked = _compat.read_connection, []
 
-    async def look_up(conn_id: str) -> object:
+    async def look_up(conn_id: str, read: Any) -> object:
         asked.append(conn_id)
         await asyncio.sleep(0.01)
-        return await genuine(conn_id)
+        return await genuine(conn_id, read)
 
-    monkeypatch.setattr(_compat, "get_connection", look_up)
+    monkeypatch.setattr(_compat, "read_connection", look_up)
 
     async def work() -> None:
         async with ApnsAsyncHook() as hook:
@@ -148,3 +150,18 @@ def test_one_lookup_for_all_requests_of_a_hook(apple: Emulator, monkeypatch: pyt
 
     asyncio.run(work())
     assert asked == ["apns_default"]
+
+
+async def test_secrets_are_not_told_to_airflows_supervisor_from_the_event_loop(
+    apple: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The triggerer of Airflow 3.0 fails at that; ``tests/integration/test_start_from_trigger.py`` shows it live."""
+    from airflow_provider_apns import _compat
+    from airflow_provider_apns.hooks.apns import ApnsAsyncHook
+
+    loop_thread, told_from = threading.get_ident(), []
+    monkeypatch.setattr(_compat, "mask_secret", lambda secret: told_from.append(threading.get_ident()))
+    async with ApnsAsyncHook() as hook:
+        await hook.get_account()
+    assert told_from
+    assert loop_thread not in told_from
