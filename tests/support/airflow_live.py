@@ -14,7 +14,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import re
 import secrets
 import signal
 import subprocess
@@ -217,19 +216,23 @@ class AirflowDeployment:
 
     def task_log(self, run: Run, task_id: str, *, map_index: int = -1) -> str:
         """Return all that a task instance has logged, over all its tries, in the worker and in the triggerer."""
+        return "".join(path.read_text() for path in self._logs(run, task_id, map_index))
+
+    def _logs(self, run: Run, task_id: str, map_index: int) -> list[Path]:
         folder = self.home / "logs" / f"dag_id={run.dag_id}" / f"run_id={run.run_id}" / f"task_id={task_id}"
         if map_index >= 0:
             folder /= f"map_index={map_index}"
-        return "".join(path.read_text() for path in sorted(folder.glob("attempt=*.log*")))
+        return sorted(folder.glob("attempt=*.log*"))
 
     def deferrals(self, run: Run, task_id: str, *, map_index: int = -1) -> int:
         """Return how often a task instance has given its worker slot back, by its log: the database keeps no count."""
         return self.task_log(run, task_id, map_index=map_index).count("Pausing task as DEFERRED")
 
     def worker_starts(self, run: Run, task_id: str, *, map_index: int = -1) -> int:
-        """Return how many processes worked on a task instance, by what each of them logs first."""
-        log = self.task_log(run, task_id, map_index=map_index)
-        return len(re.findall("::group::Pre (?:Execute|task execution logs)", log))
+        """Return how many processes worked on a task instance, by what each of them logs once, first of all."""
+        logs = [path for path in self._logs(run, task_id, map_index) if ".trigger." not in path.name]
+        marks = ("::group::Pre Execute", "::group::Pre task execution logs", "DAG bundles loaded: ")
+        return max(sum(path.read_text().count(mark) for path in logs) for mark in marks)
 
     def wait_for(
         self,
