@@ -276,6 +276,13 @@ GUARDS = [
         f"{REGRESSIONS} -k 'masked'",
     ),
     Guard(
+        "Airflow's supervisor is told of secrets outside of the event loop",
+        "_compat.py",
+        "return await sync_to_async(read)(connection)",
+        "return read(connection)",
+        f"{REGRESSIONS} -k 'supervisor'",
+    ),
+    Guard(
         "urllib3's DEBUG lines hide signed URLs",
         HOOK,
         '"***" if isinstance(arg, str) and "/" in arg else arg',
