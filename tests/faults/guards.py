@@ -326,10 +326,17 @@ GUARDS = [
         f"{SECRETS} -k 'failed_download'",
     ),
     Guard(
-        "a bad connection's traceback has no password",
+        "a bad connection's traceback has no password (worker)",
         HOOK,
-        "failure = error.with_traceback(None)",
-        "failure = error",
+        "failure = error.with_traceback(None)\n    else:",
+        "failure = error\n    else:",
+        f"{SECRETS} -k 'bad_connection'",
+    ),
+    Guard(
+        "a bad connection's traceback has no password (triggerer)",
+        HOOK,
+        "failure = error.with_traceback(None)\n        # Outside of the handler: the frames of the thread",
+        "failure = error\n        # Outside of the handler: the frames of the thread",
         f"{SECRETS} -k 'bad_connection'",
     ),
     Guard(
