@@ -81,7 +81,7 @@ def memory(bench: Bench, say: Callable[[str], None]) -> list[Row]:
 
     rows = []
     for at_once, how in ((50, "fifty begin at once"), (EXPORTS, "all begin at once")):
-        found = in_turn({way: growing(way, at_once) for way in WAYS}, 3, say)
+        found = in_turn({way: growing(way, at_once) for way in WAYS}, 2, say)
         ours = found["ours"]["each"]
         rows.append(
             Row(

@@ -177,8 +177,8 @@ async def grow(way: str, server: dict[str, Any], interval: float, at_once: int) 
     for some in (urls[:few], urls[few:]):
         for start in range(0, len(some), at_once):
             tasks += [asyncio.ensure_future(wait(url)) for url in some[start : start + at_once]]
-            await asyncio.sleep(0.5)
-        await asyncio.sleep(5)
+            await asyncio.sleep(0.2)
+        await asyncio.sleep(4)
         marks.append(memory())
     for task in tasks:
         task.cancel()
