@@ -46,9 +46,10 @@ async def read_connection(conn_id: str, read: Callable[[Connection], T]) -> T:
     from asgiref.sync import sync_to_async
 
     hook_class: Any = BaseHook
+    # Without arguments: where the caller handles an exception, asgiref adds a frame with them to its traceback.
     if hasattr(hook_class, "aget_connection"):
         connection: Connection = await hook_class.aget_connection(conn_id)
-        return await sync_to_async(read)(connection)
+        return await sync_to_async(lambda: read(connection))()
     return await sync_to_async(lambda: read(hook_class.get_connection(conn_id)))()
 
 

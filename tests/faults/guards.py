@@ -278,9 +278,16 @@ GUARDS = [
     Guard(
         "Airflow's supervisor is told of secrets outside of the event loop",
         "_compat.py",
-        "return await sync_to_async(read)(connection)",
+        "return await sync_to_async(lambda: read(connection))()",
         "return read(connection)",
         f"{REGRESSIONS} -k 'supervisor'",
+    ),
+    Guard(
+        "no thread's frame has the connection as an argument",
+        "_compat.py",
+        "return await sync_to_async(lambda: read(connection))()",
+        "return await sync_to_async(read)(connection)",
+        "matrix --only 'status · shape-null · for ever · event loop'",
     ),
     Guard(
         "urllib3's DEBUG lines hide signed URLs",
