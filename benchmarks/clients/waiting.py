@@ -19,8 +19,8 @@ HEADER = "X-Apple-CloudKit-Management-Token"
 
 async def _first_event(trigger: Any) -> None:
     async for event in trigger.run():
-        if "error" in str(event.payload):
-            raise RuntimeError(event.payload)
+        if isinstance(event.payload, dict) and ("error" in event.payload or event.payload.get("status") == "error"):
+            raise RuntimeError(str(event.payload)[:500])
         return
 
 
