@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# The oldest common-compat that is accepted has neither this nor `mask_secret`.
 _AIRFLOW = tuple(map(int, _airflow_version.split(".")[:2]))
+# The oldest common-compat that is accepted has neither this nor `mask_secret`.
 AIRFLOW_V_3_3_PLUS = _AIRFLOW >= (3, 3)
 
 

@@ -135,7 +135,7 @@ def publishing(path: ObjectStoragePath) -> Iterator[ObjectWriter]:
 @contextmanager
 def writing_behind(write: Callable[[bytes], object]) -> Iterator[Callable[[bytes], None]]:
     """
-    Write in a thread: hashing and storing one piece while the next is received and decompressed takes half the time.
+    Write in a thread, so that one piece is hashed and stored while the next is received and decompressed.
 
     :param write: what writes, called with one piece at a time, in order.
     :return: a context manager that yields what to call instead; it raises, a few pieces later, what ``write`` raised.

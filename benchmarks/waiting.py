@@ -86,14 +86,14 @@ def memory(bench: Bench, say: Callable[[str], None]) -> list[Row]:
         rows.append(
             Row(
                 f"memory per waiting export in the triggerer, where {how}",
-                "at most 10 kB" if at_once == 50 else "-",
+                "at most 10 kB",
                 f"{ours / 1000:.1f} kB",
                 {
                     WAYS[way]: f"{figures['each'] / 1000:.1f} kB: {ratio(figures['each'], ours)}"
                     for way, figures in found.items()
                     if way != "ours"
                 },
-                ours <= 10_000 if at_once == 50 else None,
+                ours <= 10_000,
                 "growth of the resident memory by 1,000 further triggers, when 250 are waiting already and have filled "
                 "the pool of connections; where all begin at once, the peak of their beginning is in it, too, which "
                 "Python keeps, and varies by a factor of three",
