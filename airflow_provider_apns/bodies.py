@@ -9,7 +9,7 @@ from airflow_provider_apns.exceptions import ApnsReportTooLargeError, ApnsServic
 
 _FRAMING = ("content-encoding", "content-length", "transfer-encoding")
 _GZIP_MAGIC = b"\x1f\x8b"
-_PIECE = 1 << 20
+_PIECE = 1 << 18
 
 
 class BodyDecoder:

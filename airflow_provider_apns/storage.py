@@ -9,11 +9,12 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from airflow_provider_apns.exceptions import ApnsStorageError
+from airflow_provider_apns.multipart import MultipartUpload
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import ObjectStoragePath
@@ -125,11 +126,15 @@ def publishing(path: ObjectStoragePath) -> Iterator[ObjectWriter]:
     :param path: the destination; what is there is replaced.
     :return: a context manager that yields the writer.
     """
-    fs: Any = path.fs
-    upload = _upload if path.protocol in _ALL_OR_NOTHING else _write_beside
-    with upload(fs, path.path) as handle:
+    with _way_to_publish(path)(path.fs, path.path) as handle:
         yield ObjectWriter(handle, str(path))
     _report_lineage(path)
+
+
+def _way_to_publish(path: ObjectStoragePath) -> Callable[[Any, str], AbstractContextManager[Any]]:
+    if hasattr(path.fs, "call_s3"):  # the file system of s3fs
+        return _upload_parts
+    return _upload if path.protocol in _ALL_OR_NOTHING else _write_beside
 
 
 @contextmanager
@@ -155,6 +160,18 @@ def writing_behind(write: Callable[[bytes], object]) -> Iterator[Callable[[bytes
             written.result()
     finally:
         thread.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _upload_parts(fs: Any, target: str) -> Iterator[MultipartUpload]:
+    upload = MultipartUpload(fs, target)
+    try:
+        yield upload
+        upload.commit()
+    except BaseException:
+        with suppress(Exception):  # A store that has failed may fail again; the first failure is the one to tell of.
+            upload.discard()
+        raise
 
 
 @contextmanager

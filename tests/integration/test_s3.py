@@ -20,7 +20,7 @@ from tests.support.s3 import S3Server, s3_server
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("airflow_db", "prompt")]
 
 DAGS = Path(__file__).parent / "dags"
-MANY_ROWS = 400_000  # more than 8 MiB, above which an upload has several parts
+MANY_ROWS = 400_000  # more than 8 MiB: an upload in several parts
 
 
 @pytest.fixture(scope="module")

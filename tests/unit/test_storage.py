@@ -15,7 +15,9 @@ import pyarrow.parquet
 import pytest
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 
+from airflow_provider_apns import storage
 from airflow_provider_apns.exceptions import ApnsStorageError
+from airflow_provider_apns.multipart import MultipartUpload
 from airflow_provider_apns.storage import Download, check_free, object_path, publishing, writing_behind
 
 OLD, NEW = b"the old object", b"the new object"
@@ -79,8 +81,8 @@ def attach_memory() -> None:
     attach("memory", fs=MemoryFileSystem())
 
 
-@pytest.fixture(params=["file", "memory", "s3"])
-def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Folder:
+@pytest.fixture(params=["file", "memory", "s3", "s3 by its own file"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
     name = uuid.uuid4().hex
     if request.param == "file":
         return Folder(f"file://{tmp_path}/{name}")
@@ -88,6 +90,8 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Folder:
         attach_memory()
         return Folder(f"memory://{name}")
     server = request.getfixturevalue("s3")
+    if request.param == "s3 by its own file":  # as a file of Google Cloud Storage, too, is published
+        monkeypatch.setattr(storage, "_way_to_publish", lambda path: storage._upload)
     return S3Folder(f"s3://store@{server.bucket}/{name}", server)
 
 
@@ -207,7 +211,13 @@ def break_close(handle: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*args: object, **kwargs: object) -> None:
         raise OSError(28, "No space left on device")
 
-    if hasattr(handle, "_upload_chunk") and hasattr(handle, "s3"):
+    if isinstance(handle, MultipartUpload):
+        fs, call_s3 = handle._fs, handle._fs.call_s3
+        monkeypatch.setattr(fs, "pipe_file", fail)
+        monkeypatch.setattr(
+            fs, "call_s3", lambda method, **kw: fail() if method.startswith("complete") else call_s3(method, **kw)
+        )
+    elif hasattr(handle, "_upload_chunk") and hasattr(handle, "s3"):
         monkeypatch.setattr(handle, "_upload_chunk", fail)
     else:
         monkeypatch.setattr(handle, "flush", fail)

@@ -1,0 +1,98 @@
+"""Uploading an object to S3 in parts, several of them on their way at once."""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+PART_SIZE = 5 << 20
+"""The smallest that S3 takes, so that several fit into memory. All but the last are equal: some stores want that."""
+
+PARTS_AT_ONCE = 2
+
+
+class MultipartUpload:
+    """
+    A binary file-like object whose bytes become an object, whole, when it is committed; until then it can be discarded.
+
+    A file that s3fs opens for writing sends one part, waits for the answer, then sends the next.
+
+    :param fs: the file system of s3fs, which signs, sends and tries again.
+    :param path: bucket and key.
+    """
+
+    def __init__(self, fs: Any, path: str) -> None:
+        self._fs = fs
+        self._path = path
+        bucket, key, _ = fs.split_path(path)
+        self._object = {"Bucket": bucket, "Key": key}
+        # Buffers are used again: with new ones for each part, the allocator keeps a third more memory than is in use.
+        self._buffer = bytearray()
+        self._filled = 0
+        self._sending: deque[bytearray] = deque()
+        self._upload: dict[str, str] | None = None
+        self._parts: list[Future[dict[str, Any]]] = []
+        self._threads = ThreadPoolExecutor(PARTS_AT_ONCE, "apns-upload")
+
+    def write(self, data: bytes) -> int:
+        """
+        Take bytes, and send them once there are enough for a part.
+
+        :raises Exception: of s3fs, if an earlier part could not be sent.
+        """
+        rest = memoryview(data).cast("B")
+        size = rest.nbytes
+        while rest:
+            piece = rest[: PART_SIZE - self._filled]
+            self._buffer[self._filled : self._filled + len(piece)] = piece
+            self._filled += len(piece)
+            rest = rest[len(piece) :]
+            if self._filled == PART_SIZE:
+                self._send()
+        return size
+
+    def commit(self) -> None:
+        """Publish the object; a small one in a single request."""
+        if self._upload is None:
+            self._fs.pipe_file(self._path, bytes(self._buffer))
+        else:
+            if self._filled:
+                del self._buffer[self._filled :]
+                self._send()
+            parts = [
+                {"PartNumber": number, **part.result()}  # in their order, whichever came first
+                for number, part in enumerate(self._parts, 1)
+            ]
+            self._call("complete_multipart_upload", MultipartUpload={"Parts": parts})
+            self._fs.invalidate_cache(self._path)
+        self._threads.shutdown()
+
+    def discard(self) -> None:
+        """Leave nothing behind: wait for the parts that are on their way, then drop all of them."""
+        self._threads.shutdown(cancel_futures=True)
+        if self._upload is not None:
+            self._call("abort_multipart_upload")
+
+    def _send(self) -> None:
+        if self._upload is None:
+            self._upload = {"UploadId": self._call("create_multipart_upload")["UploadId"]}
+        self._parts.append(self._threads.submit(self._send_part, len(self._parts) + 1, self._buffer))
+        self._sending.append(self._buffer)
+        if len(self._sending) > PARTS_AT_ONCE:
+            self._parts[-len(self._sending)].result()
+            self._buffer = self._sending.popleft()
+        else:
+            self._buffer = bytearray()
+        self._filled = 0
+
+    def _send_part(self, number: int, data: bytearray) -> dict[str, Any]:
+        answer = self._call("upload_part", PartNumber=number, Body=data)
+        # The second one where the connection asks for checksums of that kind.
+        return {name: answer[name] for name in ("ETag", "ChecksumSHA256") if name in answer}
+
+    def _call(self, method: str, **arguments: Any) -> Any:
+        return self._fs.call_s3(method, **self._object, **(self._upload or {}), **arguments)
