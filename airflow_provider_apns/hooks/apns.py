@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
@@ -13,19 +11,16 @@ from datetime import date, datetime, timedelta, timezone
 from functools import cache, cached_property
 from importlib import import_module
 from typing import IO, TYPE_CHECKING, Any, TypeVar
-from weakref import WeakKeyDictionary
 
 import aiohttp
-import certifi
 import requests
 import urllib3
 from airflow.providers.common.compat.sdk import BaseHook
 from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception
 from yarl import URL
 
-from airflow_provider_apns import _compat, get_provider_info
+from airflow_provider_apns import _compat, get_provider_info, shared
 from airflow_provider_apns.bodies import AnswerBody, BodyDecoder
-from airflow_provider_apns.deadline import Deadline
 from airflow_provider_apns.exceptions import (
     ApnsError,
     ApnsNotFoundError,
@@ -68,18 +63,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-CONNECT_TIMEOUT = 10.0
-READ_TIMEOUT = 30.0
-"""Seconds without a single byte after which a try is given up."""
-
 MAX_BYTES = 4 << 30
 """The largest decompressed report that is downloaded unless a task says otherwise."""
-
-POOL_SIZE = 100
-"""The most connections that one event loop holds open."""
-
-KEEP_ALIVE = 90.0
-"""Seconds that an unused connection stays open: longer than the usual time between two looks at an export."""
 
 _CHUNK = 1 << 18
 _NETWORK_ERRORS = (requests.RequestException, urllib3.exceptions.HTTPError, aiohttp.ClientError, OSError, TimeoutError)
@@ -213,12 +198,6 @@ def proxy_for(server: str) -> str | None:
     return requests.utils.select_proxy(server, requests.utils.get_environ_proxies(server))
 
 
-def ca_bundle() -> str:
-    """Return the certificates to trust: those the environment names, in the way of ``requests``, or certifi's."""
-    named = (os.environ.get(name) for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"))
-    return next((path for path in named if path), certifi.where())
-
-
 _downloading: ContextVar[bool] = ContextVar("apns_downloading", default=False)
 
 
@@ -307,7 +286,7 @@ class ApnsHook(BaseHook):
     def _session(self) -> requests.Session:
         session = _Session()
         session.trust_env = False  # A netrc entry must not add credentials; proxies and certificates are set here.
-        session.verify = ca_bundle()
+        session.verify = shared.ca_bundle()
         return session
 
     def request_export(
@@ -453,7 +432,7 @@ class ApnsHook(BaseHook):
                 request.url,
                 data=request.body,
                 headers=request.headers,
-                timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
+                timeout=(shared.CONNECT_TIMEOUT, shared.READ_TIMEOUT),
                 stream=True,
                 allow_redirects=False,
                 proxies={"http": proxy, "https": proxy} if proxy else None,
@@ -552,80 +531,8 @@ def _broken_off(what: str, error: BaseException) -> ApnsServiceError:
     return ApnsServiceError(f"The connection broke while the {what} was read ({type(error).__name__}).")
 
 
-class _SharedSession:
-    """
-    The HTTP session of one event loop, and how many hooks use it.
-
-    ``deadline`` is for an answer of the API, the wait for a free connection included.
-    """
-
-    def __init__(self) -> None:
-        self.users = 0
-        self.deadline = Deadline(2 * READ_TIMEOUT)
-        self._session: aiohttp.ClientSession | None = None
-        self._opening = asyncio.Lock()
-
-    async def open(self) -> aiohttp.ClientSession:
-        """Return the session. The first caller makes it; a thousand triggers that start together wait for that one."""
-        async with self._opening:
-            if self._session is None:
-                self._session = _new_session(await asyncio.to_thread(_ssl_context))
-            return self._session
-
-    async def close(self) -> None:
-        self.deadline.close()
-        if self._session is not None:
-            await self._session.close()
-
-
-_sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, _SharedSession] = WeakKeyDictionary()
-
-
-def _ssl_context() -> ssl.SSLContext:
-    bundle = ca_bundle()
-    if os.path.isdir(bundle):
-        return ssl.create_default_context(capath=bundle)
-    return ssl.create_default_context(cafile=bundle)
-
-
-@asynccontextmanager
-async def shared_session() -> AsyncIterator[tuple[aiohttp.ClientSession, Deadline]]:
-    """
-    Give the event loop's one HTTP session; the last user closes it.
-
-    All triggers of a triggerer thus share one pool of connections, kept alive between polls.
-    """
-    loop = asyncio.get_running_loop()
-    shared = _sessions.setdefault(loop, _SharedSession())
-    shared.users += 1
-    try:
-        yield await shared.open(), shared.deadline
-    finally:
-        shared.users -= 1
-        if not shared.users:
-            _sessions.pop(loop, None)
-            await shared.close()
-
-
-class _Response(aiohttp.ClientResponse):
-    """Shows itself without its URL, which can be a signed one, and without its headers."""
-
-    def __repr__(self) -> str:
-        return f"<answer {self.status}>"
-
-
 def _download_timeout() -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT, sock_read=READ_TIMEOUT)
-
-
-def _new_session(context: ssl.SSLContext) -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(
-        response_class=_Response,
-        connector=aiohttp.TCPConnector(limit=POOL_SIZE, ssl=context, ttl_dns_cache=300, keepalive_timeout=KEEP_ALIVE),
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        auto_decompress=False,
-    )
+    return aiohttp.ClientTimeout(total=None, sock_connect=shared.CONNECT_TIMEOUT, sock_read=shared.READ_TIMEOUT)
 
 
 class ApnsAsyncHook(BaseHook):
@@ -649,12 +556,11 @@ class ApnsAsyncHook(BaseHook):
         self._paused_until = 0.0
 
     async def __aenter__(self) -> ApnsAsyncHook:
-        self._shared = shared_session()
-        self._session, self._deadline = await self._shared.__aenter__()
+        self._shared = await shared.Shared.join()
         return self
 
     async def __aexit__(self, *exc_info: Any) -> None:
-        await self._shared.__aexit__(*exc_info)
+        await self._shared.leave()
 
     async def get_account(self) -> Account:
         """
@@ -663,9 +569,11 @@ class ApnsAsyncHook(BaseHook):
         :raises ApnsConnectionError: if it is incomplete.
         :raises ApnsTokenError: if the token says that it has expired.
         """
+        if self._account is not None:  # as at each poll but the first
+            return self._account
         async with self._looking_up:
             if self._account is None:
-                account = await self._read_account()
+                account = await self._shared.lookups[self.apns_conn_id](self._read_account)
                 account.claims.check_expiry(utc_now(), self.apns_conn_id)
                 if notice := account.claims.renewal_notice(utc_now(), self.apns_conn_id):
                     self.log.warning(notice)
@@ -790,7 +698,7 @@ class ApnsAsyncHook(BaseHook):
     async def _exchange(self, request: HttpRequest) -> HttpAnswer:
         await self._pass_pause()
         try:
-            with self._deadline:
+            with self._shared.deadline:
                 return await self._receive(request)
         except TimeoutError as error:
             failure = network_failure(request, error)
@@ -807,14 +715,14 @@ class ApnsAsyncHook(BaseHook):
 
     async def _send(self, request: HttpRequest, timeout: aiohttp.ClientTimeout | None = None) -> aiohttp.ClientResponse:
         try:
-            return await self._session.request(
+            return await self._shared.session.request(
                 request.method,
                 URL(request.url, encoded=True),
                 data=request.body,
                 headers=request.headers,
                 allow_redirects=False,
                 proxy=proxy_for(request.server),
-                timeout=timeout or self._session.timeout,
+                timeout=timeout or self._shared.session.timeout,
             )
         except BaseException as error:
             failure = _failure(request, error)

@@ -193,9 +193,10 @@ class ApnsToObjectStorageOperator(ExportDatesMixin, BaseOperator):
     def _job(self, window: Window) -> _Job:
         """Check all that can be checked before anything is sent."""
         from airflow_provider_apns.batches import Order
-        from airflow_provider_apns.hooks.apns import POOL_SIZE, ApnsHook
+        from airflow_provider_apns.hooks.apns import ApnsHook
         from airflow_provider_apns.partitions import Layout, check_destination
         from airflow_provider_apns.reports import check_output_format
+        from airflow_provider_apns.shared import POOL_SIZE
 
         if self.on_missing_channel not in ("fail", "skip"):
             raise ApnsInvalidRequestError(

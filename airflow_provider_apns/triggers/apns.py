@@ -6,6 +6,7 @@ import asyncio
 from abc import abstractmethod
 from collections.abc import AsyncIterator
 from datetime import datetime, timezone
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,12 @@ Seconds before a deferred task may be resumed.
 The scheduler fails a task that is queued again before the executor has reported that the worker which deferred it is
 gone; Airflow 3's supervisor looks for that every five seconds (``[workers] min_heartbeat_interval``).
 """
+
+
+@cache
+def _hooks() -> Any:
+    """Load the HTTP libraries: in a thread, the first time, since that would block the event loop for a while."""
+    return import_module("airflow_provider_apns.hooks.apns")
 
 
 class _QuietEvent(TriggerEvent):
@@ -59,8 +66,7 @@ class _WaitingTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and fire one event."""
-        # In a thread, since loading the HTTP libraries would block the triggerer's event loop for a while.
-        hooks = await asyncio.to_thread(import_module, "airflow_provider_apns.hooks.apns")
+        hooks = _hooks() if _hooks.cache_info().currsize else await asyncio.to_thread(_hooks)
         try:
             async with hooks.ApnsAsyncHook(self.apns_conn_id) as hook:
                 event = await self._wait(hook)

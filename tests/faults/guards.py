@@ -192,6 +192,20 @@ GUARDS = [
         (("block_size=_BLOCK_SIZE, autocommit=False)", "block_size=_BLOCK_SIZE)"),),
     ),
     Guard(
+        "parts of an upload dropped on failure",
+        "multipart.py",
+        'self._call("abort_multipart_upload")',
+        "pass",
+        f"{UNIT}/test_storage.py -k 'failing_block'",
+    ),
+    Guard(
+        "a part's bytes stay until it has been sent",
+        "multipart.py",
+        "self._parts[-len(self._sending)].result()",
+        "pass",
+        f"{UNIT}/test_multipart.py -k 'in_their_order'",
+    ),
+    Guard(
         "bytes on the disk before the rename",
         "storage.py",
         "_sync(handle)\n        fs.mv",
@@ -262,6 +276,13 @@ GUARDS = [
         "tests/integration/test_token_life.py -m 'not live'",
     ),
     Guard(
+        "a refused token is not taken from another's earlier lookup",
+        "shared.py",
+        "self._number <= asked",
+        "self._number < asked",
+        f"{UNIT}/test_shared.py -k 'read_before'",
+    ),
+    Guard(
         "secrets mask themselves",
         "tokens.py",
         "return \"'***'\"",
@@ -327,7 +348,7 @@ GUARDS = [
     ),
     Guard(
         "aiohttp's answers do not show their URL",
-        HOOK,
+        "shared.py",
         "        response_class=_Response,\n",
         "",
         f"{SECRETS} -k 'failed_download'",

@@ -269,7 +269,7 @@ def try_cell(cell: Cell, world: World, folder: Path) -> Outcome:
     error: BaseException | None = None
     began = time.monotonic()
     _waited.clear()
-    with world.broken(cell), mock.patch("airflow_provider_apns.hooks.apns.READ_TIMEOUT", READ_TIMEOUT[cell.mode]):
+    with world.broken(cell), mock.patch("airflow_provider_apns.shared.READ_TIMEOUT", READ_TIMEOUT[cell.mode]):
         try:
             work(cell, apple, path)
         except Exception as raised:

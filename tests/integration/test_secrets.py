@@ -154,10 +154,11 @@ def assert_shows_nothing(error: BaseException, *needles: str) -> None:
 
 @pytest.fixture
 def apple(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
+    from airflow_provider_apns import shared
     from airflow_provider_apns.hooks import apns as hooks
 
     monkeypatch.setattr(hooks, "retry_delay", lambda error, tries: 0.001)
-    monkeypatch.setattr(hooks, "READ_TIMEOUT", 5.0)
+    monkeypatch.setattr(shared, "READ_TIMEOUT", 5.0)
     with Emulator(token=TOKEN, channels=1) as apple:
         monkeypatch.setenv("AIRFLOW_CONN_APNS_DEFAULT", apple.connection_json)
         yield apple

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_apns import shared
 from airflow_provider_apns.emulator import Emulator, Fault
 from airflow_provider_apns.exceptions import (
     ApnsConnectionError,
@@ -96,8 +97,8 @@ def destination(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def quick_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apns, "CONNECT_TIMEOUT", 0.3)
-    monkeypatch.setattr(apns, "READ_TIMEOUT", 0.3)
+    monkeypatch.setattr(shared, "CONNECT_TIMEOUT", 0.3)
+    monkeypatch.setattr(shared, "READ_TIMEOUT", 0.3)
 
 
 @pytest.fixture
