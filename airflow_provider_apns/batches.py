@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from typing import IO, TYPE_CHECKING, TypeVar
 
 from airflow_provider_apns.exceptions import ApnsInvalidRequestError, ApnsNotFoundError
@@ -296,7 +297,8 @@ def read_into(
     spool.add(_labelled(reader.finish(), window, app_id, channel_id), labelled_columns(reader.columns, dataset))
 
 
-def labelled_columns(columns: Sequence[Column], dataset: Dataset) -> tuple[Column, ...]:
+@lru_cache(maxsize=8)  # Thousands of reports have the same ones.
+def labelled_columns(columns: tuple[Column, ...], dataset: Dataset) -> tuple[Column, ...]:
     """Return a report's columns with those that say whose rows they are, behind the date."""
     labels = ("app_id", "channel_id") if dataset is Dataset.CHANNEL else ("app_id",)
     return (columns[0], *(Column(label, "string") for label in labels), *columns[1:])

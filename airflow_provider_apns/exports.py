@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 from enum import Enum
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urljoin
@@ -337,7 +337,7 @@ class Origin:
         port = int(match["port"]) if match["port"] else {"https": 443, "http": 80}[scheme]
         return cls(scheme, match["host"].lower(), port) if 0 < port < 65536 else None
 
-    @property
+    @cached_property
     def is_loopback(self) -> bool:
         """Whether the host is this machine, the only one that may be spoken to over plain http."""
         return self.host in ("localhost", "[::1]") or bool(
@@ -440,12 +440,16 @@ class Account:
             )
         return resolved
 
+    @cached_property
+    def _api_origin(self) -> Origin | None:
+        return Origin.of(self.api_url)
+
     def trusts(self, origin: Origin) -> bool:
         """Whether the token may be sent to this origin."""
         if not origin.is_private_enough:
             return False
         return (
-            origin == Origin.of(self.api_url)
+            origin == self._api_origin
             or (origin.host.endswith(APPLE_DOMAINS) and origin.port == 443)
             or origin.host in self.trusted_hosts
             or f"{origin.host}:{origin.port}" in self.trusted_hosts
@@ -522,7 +526,7 @@ class Export:
     @property
     def is_ready(self) -> bool:
         """Whether the report can be downloaded."""
-        return self.status == ExportStatus.SUCCESS.value
+        return self.status == ExportStatus.SUCCESS
 
     def check(self) -> Export:
         """
@@ -530,13 +534,13 @@ class Export:
 
         :raises ApnsExportFailedError: on ``FAILED`` and ``EXPIRED``, with what Apple's 24-hour rule means.
         """
-        if self.status == ExportStatus.FAILED.value:
+        if self.status == ExportStatus.FAILED:
             raise ApnsExportFailedError(
                 f"Apple could not build the export {self.status_url} (status FAILED). The same request within 24 hours "
                 "of the first one returns this same failed export: wait until then and run the task again, "
                 "or ask for other days now."
             )
-        if self.status == ExportStatus.EXPIRED.value:
+        if self.status == ExportStatus.EXPIRED:
             raise ApnsExportFailedError(
                 f"Apple keeps the data of the export {self.status_url} no longer (status EXPIRED). "
                 "Request the export again: run the task that requests it, not only the one that waits. "
@@ -779,6 +783,9 @@ def _read_object(answer: HttpAnswer, account: Account, what: str) -> dict[str, A
     return payload
 
 
+_TIMESTAMP = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:Z|\+00:?00)", re.ASCII)
+
+
 def read_timestamp(value: object) -> datetime | None:
     """
     Read a timestamp of Apple's: with a space or a ``T`` in the middle, with no, three or six decimals.
@@ -787,9 +794,7 @@ def read_timestamp(value: object) -> datetime | None:
     """
     if not isinstance(value, str):
         return None
-    match = re.fullmatch(
-        r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:Z|\+00:?00)", value.strip(), re.ASCII
-    )
+    match = _TIMESTAMP.fullmatch(value.strip())
     if match is None:
         return None
     try:

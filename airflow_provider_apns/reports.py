@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import cache
+from functools import cache, lru_cache
 from itertools import count, islice
 from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -36,6 +36,7 @@ WITHHELD = "-1"
 _MAX_LINE = 1 << 20
 _MAX_COLUMNS = 200
 _BATCH = 50_000
+_CSV_BATCH = 1000
 _MAX_COUNT = 2**63 - 1
 _COUNT = re.compile(r"[0-9]{1,19}")
 
@@ -222,12 +223,52 @@ def _begins(body: bytes) -> str:
     return shorten(without_secrets(body[:4096].decode("utf-8", "replace")), 80)
 
 
+@dataclass(frozen=True)
+class _Header:
+    """
+    What the header of a report says.
+
+    :param documented: where the documented columns are, in Apple's order, and the type of their values.
+    :param added: where those are that Apple added later.
+    :param width: how many columns there are.
+    :param columns: what the values of a row are.
+    """
+
+    documented: tuple[tuple[int, Kind], ...]
+    added: tuple[int, ...]
+    width: int
+    columns: tuple[Column, ...]
+
+    @classmethod
+    @lru_cache(maxsize=8)  # Thousands of reports have the same one.
+    def of(cls, names: tuple[str, ...], dataset: Dataset) -> _Header:
+        """Read a header that has all documented columns."""
+        documented = APPLE_COLUMNS[dataset]
+        known = {name for name, _ in documented}
+        added = tuple(index for index, name in enumerate(names) if name not in known)
+        return cls(
+            tuple((names.index(name), kind) for name, kind in documented),
+            added,
+            len(names),
+            (*documented_columns(dataset), *_added_columns([names[index] for index in added], dataset)),
+        )
+
+
+def _added_columns(names: Iterable[str], dataset: Dataset) -> Iterator[Column]:
+    """Normalise the names of added columns, numbering those that would be taken twice."""
+    taken = {column.name for column in documented_columns(dataset)}
+    for base in map(snake_case, names):
+        name = next(name for n in count(1) if (name := base if n == 1 else f"{base}_{n}") not in taken)
+        taken.add(name)
+        yield Column(name, "string")
+
+
 class ReportReader:
     """
     Reads Apple's CSV piece by piece into typed rows.
 
-    ``columns`` is known once the header was fed: the documented ones in Apple's order, ``withheld`` for the
-    broadcast datasets, then those that Apple added later, as text.
+    Its ``columns`` are the documented ones in Apple's order, ``withheld`` for the broadcast datasets, then those that
+    Apple added later, as text.
 
     :param dataset: what the CSV must be.
     :param what: what is read, for errors.
@@ -238,10 +279,12 @@ class ReportReader:
         self._what = what
         self._lines = _Lines(what)
         self._line_number = 0
-        self._documented: list[tuple[int, Kind]] = []
-        self._added: list[int] = []
-        self._width = 0
-        self.columns: tuple[Column, ...] = ()
+        self._header: _Header | None = None
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """What the rows' values are; empty until the header is known."""
+        return self._header.columns if self._header else ()
 
     def feed(self, piece: bytes) -> list[Row]:
         """
@@ -258,17 +301,17 @@ class ReportReader:
         :raises ApnsReportError: if it cannot be read, or if there was no header at all.
         """
         rows = self._read(self._lines.finish())
-        if not self.columns:
+        if self._header is None:
             raise ApnsReportError(f"The {self._what} is empty, it has not even a header.")
         return rows
 
     def _read(self, lines: list[str]) -> list[Row]:
         rows = []
         for fields in self._parse(lines):
-            if not self.columns:
-                self._read_header(fields)
+            if self._header is None:
+                self._header = self._read_header(fields)
             else:
-                rows.append(self._read_row(fields))
+                rows.append(self._read_row(fields, self._header))
         return rows
 
     def _parse(self, lines: list[str]) -> Iterator[list[str]]:
@@ -288,40 +331,21 @@ class ReportReader:
             if fields:
                 yield fields
 
-    def _read_header(self, header: list[str]) -> None:
-        header = [name.strip() for name in header]
-        header_dataset(header, self._dataset, self._what, ",".join(header).encode())
-        documented = APPLE_COLUMNS[self._dataset]
-        self._documented = [(header.index(name), kind) for name, kind in documented]
-        known = {name for name, _ in documented}
-        self._added = [index for index, name in enumerate(header) if name not in known]
-        self._width = len(header)
-        self.columns = (
-            *documented_columns(self._dataset),
-            *(Column(name, "string") for name in self._added_names(header)),
-        )
+    def _read_header(self, header: list[str]) -> _Header:
+        names = tuple(name.strip() for name in header)
+        header_dataset(names, self._dataset, self._what, ",".join(names).encode())
+        return _Header.of(names, self._dataset)
 
-    def _added_names(self, header: list[str]) -> list[str]:
-        """Normalise the names of added columns, numbering those that would be taken twice."""
-        taken = {column.name for column in documented_columns(self._dataset)}
-        names = []
-        for base in (snake_case(header[index]) for index in self._added):
-            name = next(name for n in count(1) if (name := base if n == 1 else f"{base}_{n}") not in taken)
-            taken.add(name)
-            names.append(name)
-        return names
-
-    def _read_row(self, fields: list[str]) -> Row:
-        if len(fields) != self._width:
+    def _read_row(self, fields: list[str], header: _Header) -> Row:
+        if len(fields) != header.width:
             raise ApnsReportError(
-                f"Line {self._line_number} of the {self._what} has {len(fields)} columns instead of {self._width}."
+                f"Line {self._line_number} of the {self._what} has {len(fields)} columns instead of {header.width}."
             )
-        withheld = any(kind == "count" and fields[index].strip() == WITHHELD for index, kind in self._documented)
-        return (
-            *(self._read_value(fields[index].strip(), kind) for index, kind in self._documented),
-            *((withheld,) if has_withheld(self._dataset) else ()),
-            *(fields[index] for index in self._added),
-        )
+        texts = [(fields[index].strip(), kind) for index, kind in header.documented]
+        values = [self._read_value(text, kind) for text, kind in texts]
+        if has_withheld(self._dataset):
+            values.append((WITHHELD, "count") in texts)
+        return (*values, *(fields[index] for index in header.added))
 
     def _read_value(self, text: str, kind: Kind) -> Value:
         if kind == "string":
@@ -375,27 +399,39 @@ def write_report(rows: Iterable[Row], columns: Sequence[Column], handle: IO[byte
 
 def _write_csv(rows: Iterator[Row], columns: Sequence[Column], handle: IO[bytes]) -> int:
     # CRLF, so that it quotes values that hold either; `_CsvLines` writes LF.
-    writer = csv.writer(_CsvLines(handle), lineterminator="\r\n")
+    lines = _CsvLines()
+    writer = csv.writer(lines, lineterminator="\r\n")
     writer.writerow(column.name for column in columns)
+    flags = [index for index, column in enumerate(columns) if column.kind == "boolean"]
     written = 0
-    while batch := list(islice(rows, _BATCH)):
-        writer.writerows([_csv_value(value) for value in row] for row in batch)
+    while batch := [list(row) for row in islice(rows, _CSV_BATCH)]:
+        for row in batch:
+            for index in flags:
+                row[index] = _CSV_WORDS[row[index]]
+        writer.writerows(batch)
+        handle.write(lines.take())
         written += len(batch)
+    if not written:
+        handle.write(lines.take())
     return written
 
 
+_CSV_WORDS: dict[Value, str | None] = {True: "true", False: "false", None: None}
+
+
 class _CsvLines:
-    """Encodes the lines that ``csv.writer`` writes, and ends them with LF."""
+    """Collects the lines that ``csv.writer`` writes, and ends them with LF."""
 
-    def __init__(self, handle: IO[bytes]) -> None:
-        self._handle = handle
+    def __init__(self) -> None:
+        self._lines: list[str] = []
 
-    def write(self, line: str) -> int:
-        return self._handle.write(line.removesuffix("\r\n").encode() + b"\n")
+    def write(self, line: str) -> None:
+        self._lines.append(line.removesuffix("\r\n"))
 
-
-def _csv_value(value: Value) -> Value:
-    return ("true" if value else "false") if isinstance(value, bool) else value
+    def take(self) -> bytes:
+        """Return all lines since the last time, encoded."""
+        lines, self._lines = self._lines, []
+        return ("\n".join(lines) + "\n").encode()
 
 
 def _write_jsonl(rows: Iterator[Row], columns: Sequence[Column], handle: IO[bytes]) -> int:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import date
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow_provider_apns.reports import Column, Row
@@ -30,6 +30,8 @@ class Spool(AbstractContextManager["Spool"]):
     def __init__(self, columns: Sequence[Column]) -> None:
         self.columns = list(columns)
         self.rows = 0
+        self._inserted: tuple[Column, ...] = ()
+        self._insert = ""
 
     def __enter__(self) -> Spool:
         self._folder = tempfile.TemporaryDirectory(prefix="apns-")
@@ -54,15 +56,22 @@ class Spool(AbstractContextManager["Spool"]):
         :param rows: the rows.
         :param columns: what their values are, in the same order.
         """
+        if columns != self._inserted:
+            self._prepare(tuple(columns))
+        values = ([value.isoformat() if isinstance(value, date) else value for value in row] for row in rows)
+        cursor = self._database.executemany(self._insert, values)
+        self.rows += max(cursor.rowcount, 0)
+
+    def _prepare(self, columns: tuple[Column, ...]) -> None:
+        """Make room for columns that are new, and keep the statement: most reports have the same ones."""
         for column in columns:
             if column not in self.columns:
                 self._database.execute(f"ALTER TABLE rows ADD COLUMN {_definition(column)}")
                 self.columns.append(column)
         names = ", ".join(_quoted(column.name) for column in columns)
         marks = ", ".join("?" for _ in columns)
-        insert = f"INSERT INTO rows ({names}) VALUES ({marks})"  # noqa: S608 - the names are quoted
-        cursor = self._database.executemany(insert, ([_stored(value) for value in row] for row in rows))
-        self.rows += max(cursor.rowcount, 0)
+        self._insert = f"INSERT INTO rows ({names}) VALUES ({marks})"  # noqa: S608 - the names are quoted
+        self._inserted = columns
 
     def read(self, partition: Sequence[str] = ()) -> Iterator[Row]:
         """
@@ -74,13 +83,20 @@ class Spool(AbstractContextManager["Spool"]):
         keys = [*partition, *(key for key in SORT_KEYS if key in present and key not in partition)]
         order = ", ".join(_quoted(key) for key in keys)
         names = ", ".join(_quoted(column.name) for column in self.columns)
-        kinds = [column.kind for column in self.columns]
+        restored = [
+            (index, _RESTORE[column.kind]) for index, column in enumerate(self.columns) if column.kind in _RESTORE
+        ]
         query = f"SELECT {names} FROM rows ORDER BY {order}"  # noqa: S608 - the names are quoted
         for row in self._database.execute(query):
-            yield tuple(
-                value if value is None or kind in ("string", "count") else _restored(value, kind)
-                for value, kind in zip(row, kinds, strict=True)
-            )
+            values = list(row)
+            for index, restore in restored:
+                if values[index] is not None:
+                    values[index] = restore(values[index])
+            yield tuple(values)
+
+
+_RESTORE: dict[str, Callable[[Any], date | bool]] = {"date": date.fromisoformat, "boolean": bool}
+"""How to get back what SQLite keeps as something else."""
 
 
 def _definition(column: Column) -> str:
@@ -89,11 +105,3 @@ def _definition(column: Column) -> str:
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
-
-
-def _stored(value: object) -> object:
-    return value.isoformat() if isinstance(value, date) else value
-
-
-def _restored(value: str | int, kind: str) -> date | bool:
-    return date.fromisoformat(str(value)) if kind == "date" else bool(value)
