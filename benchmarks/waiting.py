@@ -11,6 +11,7 @@ from benchmarks.report import Row, ratio
 EXPORTS = 1000
 POLLS = 5
 POOL = 100
+ONE_SESSION = ("ours", "bare")
 WAYS = {"ours": "ours", "bare": "bare loop", "http": "HttpEventTrigger", "dbt": "dbt-cloud's trigger"}
 
 ONE_PROCESS = (
@@ -75,7 +76,8 @@ def memory(bench: Bench, say: Callable[[str], None]) -> list[Row]:
         def run() -> dict[str, Any]:
             exports = EXPORTS * 5 // 4
             with bench.server("emulator", tls=True, channels=exports, exports=exports, processing_polls=99) as server:
-                return bench.client("waiting", server, measure="grow", way=way, interval=60, at_once=at_once)
+                pool = POOL if way in ONE_SESSION else 0
+                return bench.client("waiting", server, measure="grow", way=way, interval=60, at_once=at_once, pool=pool)
 
         return run
 

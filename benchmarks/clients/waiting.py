@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import time
@@ -169,21 +170,33 @@ async def poll(way: str, server: dict[str, Any], interval: float) -> dict[str, f
     }
 
 
-async def grow(way: str, server: dict[str, Any], interval: float, at_once: int) -> dict[str, float]:
-    """Let a fifth of the exports fill the pool and the allocator; return how much memory each further one takes."""
+async def grow(way: str, server: dict[str, Any], interval: float, at_once: int, pool: int) -> dict[str, float]:
+    """
+    Return how much memory each of a thousand further exports takes.
+
+    A fifth of the exports is there before them, to fill the allocator's arenas, and the pool of connections, for which
+    as many begin together as it has.
+    """
     wait, urls = WAYS[way](server, interval), server["status_urls"]
     few = len(urls) // 5
-    tasks, marks = [], [memory()]
-    for some in (urls[:few], urls[few:]):
-        for start in range(0, len(some), at_once):
-            tasks += [asyncio.ensure_future(wait(url)) for url in some[start : start + at_once]]
+    tasks: list[asyncio.Future[None]] = []
+
+    async def begin(some: Sequence[str], together: int) -> None:
+        for start in range(0, len(some), together):
+            tasks.extend(asyncio.ensure_future(wait(url)) for url in some[start : start + together])
             await asyncio.sleep(0.2)
         await asyncio.sleep(4)
-        marks.append(memory())
+
+    before = memory()
+    await begin(urls[:pool], pool or 1)
+    await begin(urls[pool:few], 50)
+    waiting = memory()
+    await begin(urls[few:], at_once)
+    after = memory()
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    return {"each": (marks[2] - marks[1]) / (len(urls) - few), "all": marks[2] - marks[0]}
+    return {"each": (after - waiting) / (len(urls) - few), "all": after - before}
 
 
 async def block(way: str, server: dict[str, Any], interval: float) -> dict[str, float]:
@@ -206,6 +219,8 @@ def main() -> None:
 
     arguments = given()
     log_as_in_airflow("triggerer.log")
+    # A triggerer's first full collection, of all that it has loaded, is long over when an export waits.
+    gc.collect()
     measure = {"poll": poll, "grow": grow, "block": block}[arguments.pop("measure")]
     say(**asyncio.run(measure(**arguments)))
 
