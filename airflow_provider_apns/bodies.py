@@ -133,11 +133,14 @@ class AnswerBody:
 
     def decoded(self) -> bytes:
         """Return the body; empty if it is too large or broken."""
-        if len(self._raw) > self._max_bytes:
+        raw = bytes(self._raw)
+        if len(raw) > self._max_bytes:
             return b""
+        if not raw.startswith(_GZIP_MAGIC) and "content-encoding" not in map(str.lower, self._headers):
+            return raw  # as most are: a decoder costs more than all else that is done with so short a body
         try:
             decoder = BodyDecoder(self._headers, self._max_bytes, "answer")
-            return b"".join((*decoder.feed(bytes(self._raw)), *decoder.rest()))
+            return b"".join((*decoder.feed(raw), *decoder.rest()))
         except (ApnsServiceError, ApnsReportTooLargeError):
             return b""
 

@@ -570,7 +570,12 @@ class HttpRequest:
     @property
     def server(self) -> str:
         """The server's origin, which may be shown where the URL may not."""
-        return str(Origin.of(self.url) or "the server")
+        return _shown_server("/".join(self.url.split("/", 3)[:3]))
+
+
+@lru_cache(maxsize=128)  # It is asked for at every poll, and always about the same few.
+def _shown_server(server: str) -> str:
+    return str(Origin.of(server) or "the server")
 
 
 @dataclass(frozen=True)
@@ -604,19 +609,22 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 MAX_REDIRECTS = 5
 
 
+@lru_cache(maxsize=8)  # A task asks for thousands of channels of one app.
+def _request_url(api_url: str, team_id: str, app_id: str, dataset: Dataset) -> str:
+    path = "/".join(quote(part, safe="") for part in (team_id, "appId", app_id, "datasetName", dataset.value))
+    return f"{api_url}/v1/dataExports/apns/teams/{path}/request"
+
+
 def request_export(account: Account, request: ExportRequest, app_id: str) -> HttpRequest:
     """
     Build the POST that asks for an export.
 
     It is safe to repeat: the same request within 24 hours answers with the same status URL.
     """
-    path = "/".join(
-        quote(part, safe="") for part in (account.team_id, "appId", app_id, "datasetName", request.dataset.value)
-    )
     return HttpRequest(
         what=str(request),
         method="POST",
-        url=f"{account.api_url}/v1/dataExports/apns/teams/{path}/request",
+        url=_request_url(account.api_url, account.team_id, app_id, request.dataset),
         headers={TOKEN_HEADER: account.token, "Content-Type": "application/json", **_HEADERS},
         body=request.body(),
     )
@@ -644,7 +652,9 @@ def read_status_url(value: str) -> str:
         triggerer (it encodes the value twice).
     """
     text = value.strip() if isinstance(value, str) else value
-    return text[1:-1] if isinstance(text, str) and re.fullmatch(r'"[^"\\]*"', text) else text
+    if isinstance(text, str) and text.startswith('"') and re.fullmatch(r'"[^"\\]*"', text):
+        return text[1:-1]
+    return text
 
 
 def check_status_url(account: Account, status_url: str) -> str:
@@ -751,25 +761,26 @@ def read_export_status(answer: HttpAnswer, account: Account, status_url: str) ->
         raise failure(answer, account, what)
     payload = _read_object(answer, account, what)
     status = payload.get("status")
-    if not isinstance(status, str) or not (status := shorten(status.upper(), 40)):
+    if not isinstance(status, str) or not (status := _read_status(status)):
         raise ApnsServiceError(f"Apple's answer about the {what} has no status.")
-    export = Export(status_url, status, read_timestamp(payload.get("requestedAt")))
-    return _with_download(export, payload.get("downloadDetails")) if export.is_ready else export
+    requested_at = read_timestamp(payload.get("requestedAt"))
+    if status != ExportStatus.SUCCESS:
+        return Export(status_url, status, requested_at)
+    return Export(status_url, status, requested_at, *_read_download(payload.get("downloadDetails"), status_url))
 
 
-def _with_download(export: Export, details: object) -> Export:
-    """Add ``downloadDetails``, whose URL Apple spells ``dataUrl`` in its example and ``dataURL`` in its table."""
+@lru_cache(maxsize=32)  # There are four, and perhaps a few that Apple does not document.
+def _read_status(status: str) -> str:
+    return shorten(status.upper(), 40)
+
+
+def _read_download(details: object, status_url: str) -> tuple[Secret, datetime | None]:
+    """Read ``downloadDetails``, whose URL Apple spells ``dataUrl`` in its example and ``dataURL`` in its table."""
     details = details if isinstance(details, dict) else {}
     url = details.get("dataUrl") or details.get("dataURL")
     if not isinstance(url, str) or not url:
-        raise ApnsServiceError(f"Apple calls the export {export.status_url} a SUCCESS but gives no download URL.")
-    return Export(
-        export.status_url,
-        export.status,
-        export.requested_at,
-        Secret(url),
-        read_timestamp(details.get("expiresAt")),
-    )
+        raise ApnsServiceError(f"Apple calls the export {status_url} a SUCCESS but gives no download URL.")
+    return Secret(url), read_timestamp(details.get("expiresAt"))
 
 
 def _read_object(answer: HttpAnswer, account: Account, what: str) -> dict[str, Any]:

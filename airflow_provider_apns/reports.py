@@ -38,7 +38,7 @@ _MAX_COLUMNS = 200
 _BATCH = 50_000
 _CSV_BATCH = 1000
 _MAX_COUNT = 2**63 - 1
-_COUNT = re.compile(r"[0-9]{1,19}")
+_MAX_DIGITS = 19
 
 
 @dataclass(frozen=True)
@@ -229,12 +229,14 @@ class _Header:
     What the header of a report says.
 
     :param documented: where the documented columns are, in Apple's order, and the type of their values.
+    :param withheld: whether its counts can be withheld.
     :param added: where those are that Apple added later.
     :param width: how many columns there are.
     :param columns: what the values of a row are.
     """
 
     documented: tuple[tuple[int, Kind], ...]
+    withheld: bool
     added: tuple[int, ...]
     width: int
     columns: tuple[Column, ...]
@@ -248,6 +250,7 @@ class _Header:
         added = tuple(index for index, name in enumerate(names) if name not in known)
         return cls(
             tuple((names.index(name), kind) for name, kind in documented),
+            has_withheld(dataset),
             added,
             len(names),
             (*documented_columns(dataset), *_added_columns([names[index] for index in added], dataset)),
@@ -342,24 +345,28 @@ class ReportReader:
                 f"Line {self._line_number} of the {self._what} has {len(fields)} columns instead of {header.width}."
             )
         texts = [(fields[index].strip(), kind) for index, kind in header.documented]
-        values = [self._read_value(text, kind) for text, kind in texts]
-        if has_withheld(self._dataset):
+        values = [self._read_count(text) if kind == "count" else self._read_other(text, kind) for text, kind in texts]
+        if header.withheld:
             values.append((WITHHELD, "count") in texts)
-        return (*values, *(fields[index] for index in header.added))
+        if header.added:
+            values += [fields[index] for index in header.added]
+        return tuple(values)
 
-    def _read_value(self, text: str, kind: Kind) -> Value:
-        if kind == "string":
-            return text
-        if kind == "date":
-            try:
-                return read_date(text, "Date (UTC)")
-            except ApnsInvalidRequestError as error:
-                raise ApnsReportError(f"Line {self._line_number} of the {self._what}: {error}") from error
+    def _read_count(self, text: str) -> Value:
         if text in (WITHHELD, ""):
             return None
-        if not _COUNT.fullmatch(text) or int(text) > _MAX_COUNT:
+        is_number = text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS
+        if not is_number or (value := int(text)) > _MAX_COUNT:
             raise ApnsReportError(f"Line {self._line_number} of the {self._what} has {text[:40]!r} for a count.")
-        return int(text)
+        return value
+
+    def _read_other(self, text: str, kind: Kind) -> Value:
+        if kind == "string":
+            return text
+        try:
+            return read_date(text, "Date (UTC)")
+        except ApnsInvalidRequestError as error:
+            raise ApnsReportError(f"Line {self._line_number} of the {self._what}: {error}") from error
 
 
 def check_output_format(output_format: str) -> str:

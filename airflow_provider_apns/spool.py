@@ -32,6 +32,7 @@ class Spool(AbstractContextManager["Spool"]):
         self.rows = 0
         self._inserted: tuple[Column, ...] = ()
         self._insert = ""
+        self._dates: list[int] = []
 
     def __enter__(self) -> Spool:
         self._folder = tempfile.TemporaryDirectory(prefix="apns-")
@@ -58,8 +59,7 @@ class Spool(AbstractContextManager["Spool"]):
         """
         if columns != self._inserted:
             self._prepare(tuple(columns))
-        values = ([value.isoformat() if isinstance(value, date) else value for value in row] for row in rows)
-        cursor = self._database.executemany(self._insert, values)
+        cursor = self._database.executemany(self._insert, self._stored(rows))
         self.rows += max(cursor.rowcount, 0)
 
     def _prepare(self, columns: tuple[Column, ...]) -> None:
@@ -72,6 +72,14 @@ class Spool(AbstractContextManager["Spool"]):
         marks = ", ".join("?" for _ in columns)
         self._insert = f"INSERT INTO rows ({names}) VALUES ({marks})"  # noqa: S608 - the names are quoted
         self._inserted = columns
+        self._dates = [index for index, column in enumerate(columns) if column.kind == "date"]
+
+    def _stored(self, rows: Iterable[Row]) -> Iterator[list[Any]]:
+        for row in rows:
+            values = list(row)
+            for index in self._dates:
+                values[index] = str(values[index])
+            yield values
 
     def read(self, partition: Sequence[str] = ()) -> Iterator[Row]:
         """
