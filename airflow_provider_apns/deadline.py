@@ -18,21 +18,21 @@ class Deadline:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._begun: dict[asyncio.Task[object], float] = {}
+        self._begun: dict[asyncio.Task[object] | None, float] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> None:
         loop = asyncio.get_running_loop()
-        self._begun[_current_task()] = loop.time()
+        self._begun[asyncio.current_task(loop)] = loop.time()
         if self._timer is None:
             self._timer = loop.call_later(self._seconds, self._end_late)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        task = _current_task()
+        task = asyncio.current_task()
         in_time = self._begun.pop(task, None) is not None
-        if in_time or not isinstance(error, asyncio.CancelledError):
+        if in_time or task is None or not isinstance(error, asyncio.CancelledError):
             return
         # Since Python 3.11 a task counts who wants it to end: another's wish comes before this one.
         if hasattr(task, "uncancel") and task.uncancel():
@@ -47,15 +47,10 @@ class Deadline:
                 self._timer = loop.call_at(begun + self._seconds, self._end_late)
                 return
             del self._begun[task]
-            task.cancel()
+            if task is not None:
+                task.cancel()
 
     def close(self) -> None:
         """Stop the timer."""
         if self._timer is not None:
             self._timer.cancel()
-
-
-def _current_task() -> asyncio.Task[object]:
-    task = asyncio.current_task()
-    assert task is not None, "outside of a task"  # noqa: S101 - a coroutine's code runs in one
-    return task

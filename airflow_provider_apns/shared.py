@@ -42,14 +42,16 @@ class Shared:
     All triggers of a triggerer thus have one pool of connections, kept alive between polls; and a thousand of them that
     begin together, as after a restart, ask Airflow for their connection a few times, not a thousand.
 
-    ``session`` is there once a hook has joined. ``deadline`` is for an answer of the API, the wait for a free
-    connection included. ``lookups`` has one :class:`Lookup` for each Airflow connection, by its id.
+    ``session`` is there once a hook has joined. A question to the API takes one of as many ``turns`` as there are
+    connections, since it is lighter while it waits for that than while it waits for a connection; ``deadline`` is for
+    the answer to it. ``lookups`` has one :class:`Lookup` for each Airflow connection, by its id.
     """
 
     session: aiohttp.ClientSession
 
     def __init__(self) -> None:
         self.deadline = Deadline(2 * READ_TIMEOUT)
+        self.turns = asyncio.Semaphore(POOL_SIZE)
         self.lookups: defaultdict[str, Lookup] = defaultdict(Lookup)
         self._users = 0
         self._opening = asyncio.Lock()

@@ -569,8 +569,6 @@ class ApnsAsyncHook(BaseHook):
         :raises ApnsConnectionError: if it is incomplete.
         :raises ApnsTokenError: if the token says that it has expired.
         """
-        if self._account is not None:  # as at each poll but the first
-            return self._account
         async with self._looking_up:
             if self._account is None:
                 account = await self._shared.lookups[self.apns_conn_id](self._read_account)
@@ -627,8 +625,8 @@ class ApnsAsyncHook(BaseHook):
         file.truncate()
         async with self._open_download(request_download(data_url, what)) as response:
             receiver = _Receiver(response.headers, file.write, dataset, self.max_bytes, what)
-            while chunk := await _next_chunk(response, what):
-                receiver.feed(chunk)
+            while not response.content.at_eof():
+                receiver.feed(await _next_chunk(response, what))
             receiver.finish()
 
     @asynccontextmanager
@@ -681,7 +679,7 @@ class ApnsAsyncHook(BaseHook):
             await asyncio.sleep(delay)
 
     async def _ask(self, build: Build, read: Read) -> Export:
-        account = await self.get_account()
+        account = self._account or await self.get_account()
         try:
             return read(await self._exchange(build(account)), account)
         except ApnsTokenError:
@@ -696,19 +694,21 @@ class ApnsAsyncHook(BaseHook):
         return (await self.get_account()).token != refused.token
 
     async def _exchange(self, request: HttpRequest) -> HttpAnswer:
-        await self._pass_pause()
-        try:
-            with self._shared.deadline:
-                return await self._receive(request)
-        except TimeoutError as error:
-            failure = network_failure(request, error)
+        if self._paused_until:
+            await self._pass_pause()
+        async with self._shared.turns:
+            try:
+                with self._shared.deadline:
+                    return await self._receive(request)
+            except TimeoutError as error:
+                failure = network_failure(request, error)
         raise failure
 
     async def _receive(self, request: HttpRequest) -> HttpAnswer:
         async with await self._send(request) as response:
             body = AnswerBody(response.headers, MAX_ANSWER_BYTES)
-            while chunk := await _next_chunk(response, request.what):
-                if not body.feed(chunk):
+            while not response.content.at_eof():
+                if not body.feed(await _next_chunk(response, request.what)):
                     response.close()
                     break
             return HttpAnswer(response.status, response.headers, utc_now(), body.decoded())
@@ -732,7 +732,7 @@ class ApnsAsyncHook(BaseHook):
 
 
 async def _next_chunk(response: aiohttp.ClientResponse, what: str) -> bytes:
-    """Return what has come since, empty at the end."""
+    """Return what has come since."""
     try:
         return await response.content.readany()
     except (*_NETWORK_ERRORS, asyncio.TimeoutError) as error:

@@ -12,6 +12,7 @@ from airflow_provider_apns.exports import Account
 from airflow_provider_apns.hooks.apns import ApnsAsyncHook, ApnsHook
 from airflow_provider_apns.shared import Lookup, Shared
 from airflow_provider_apns.tokens import Secret
+from tests.unit.conftest import StartApple
 from tests.unit.helpers import day
 
 
@@ -119,6 +120,18 @@ class TestShared:
 
         assert await asyncio.gather(look("apns_default"), look("other")) == [apple.token, "another-token"]
         assert sorted(lookups) == ["apns_default", "other"]
+
+    async def test_a_long_queue_is_no_failure(
+        self, start_apple: StartApple, short_waits: list[float], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(shared, "POOL_SIZE", 2)
+        monkeypatch.setattr(shared, "READ_TIMEOUT", 0.5)
+        apple = start_apple(latency=0.2)
+        status_url = ApnsHook().request_export("application", day(-7), day(-1)).status_url
+        async with ApnsAsyncHook() as hook:
+            await asyncio.gather(*(hook.get_export(status_url) for _ in range(20)))  # two at a time: two seconds
+        assert apple.ledger.max_in_flight == 2
+        assert short_waits == []
 
     async def test_the_last_one_closes_the_session(self) -> None:
         first, second = await asyncio.gather(Shared.join(), Shared.join())
