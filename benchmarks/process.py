@@ -40,6 +40,12 @@ class Bench:
 
     def python(self, *arguments: str, given: Any = None, env: Mapping[str, str] | None = None) -> str:
         """Run Python and return what it prints; what it is given comes as JSON on its standard input."""
+        return self.run(*arguments, given=given, env=env).stdout
+
+    def run(
+        self, *arguments: str, given: Any = None, env: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run Python, and raise if it fails."""
         outcome = subprocess.run(
             [sys.executable, *arguments],
             cwd=self.folder,
@@ -53,7 +59,7 @@ class Bench:
             logs = "".join(path.read_text()[-2000:] for path in self.folder.glob("*.log"))
             told = f"{outcome.stdout[-2000:]}{outcome.stderr[-4000:]}{logs}"
             raise RuntimeError(f"{' '.join(arguments)[:200]} ended with {outcome.returncode}:\n{told}")
-        return outcome.stdout
+        return outcome
 
     def client(self, name: str, server: Mapping[str, Any] | None = None, **given: Any) -> dict[str, Any]:
         """Run a program of ``benchmarks.clients`` that trusts the server; return its last line, which is JSON."""

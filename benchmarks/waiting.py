@@ -11,8 +11,14 @@ from benchmarks.report import Row, ratio
 EXPORTS = 1000
 POLLS = 5
 POOL = 100
-ONE_SESSION = ("ours", "bare")
-WAYS = {"ours": "ours", "bare": "bare loop", "http": "HttpEventTrigger", "dbt": "dbt-cloud's trigger"}
+ONE_SESSION = ("ours", "spread", "bare")
+WAYS = {
+    "ours": "ours",
+    "spread": "bare loop, polls spread",
+    "bare": "bare loop, polls in step",
+    "http": "HttpEventTrigger",
+    "dbt": "dbt-cloud's trigger",
+}
 
 ONE_PROCESS = (
     "each way in a process of its own with Airflow loaded and logging as in a triggerer, the emulator in another, TLS "
@@ -36,20 +42,23 @@ def polls(bench: Bench, say: Callable[[str], None]) -> list[Row]:
         return run
 
     found = in_turn({way: waiting(way) for way in WAYS}, 5, say)
-    ours, bare, http = found["ours"], found["bare"], found["http"]
+    ours, http = found["ours"], found["http"]
+    spread, in_step = (ours["poll"] / found[way]["poll"] for way in ("spread", "bare"))
     peers = {WAYS[way]: figures for way, figures in found.items() if way != "ours"}
     return [
         Row(
             "CPU per status poll in the trigger, TLS, 1,000 waiting exports",
             "at most 1.3 times the bare loop, a third of HttpEventTrigger",
-            f"{ours['poll']:.0f} us, {ours['poll'] / bare['poll']:.2f} times the bare loop",
+            f"{ours['poll']:.0f} us, {spread:.2f} times the bare loop ({in_step:.2f} times where polls are in step)",
             {
                 name: f"{figures['poll']:.0f} us: {ratio(figures['poll'], ours['poll'])}"
                 for name, figures in peers.items()
             },
-            ours["poll"] <= 1.3 * bare["poll"] and 3 * ours["poll"] <= http["poll"],
-            f"{ONE_PROCESS}; the bare loop has one aiohttp session and nothing but requests; counted from the moment "
-            "on when each export was asked for once",
+            spread <= 1.3 and 3 * ours["poll"] <= http["poll"],
+            f"{ONE_PROCESS}; the bare loop has one aiohttp session and nothing but requests, and sleeps for 0.8 to 1.0 "
+            "times the interval, as ours does; a thousand polls in the same instant take it less, since a turn of the "
+            "event loop then serves many, but exports that wait must not come in step; counted from the moment on when "
+            "each export was asked for once",
         ),
         Row(
             "CPU until a trigger has looked once",
@@ -121,19 +130,20 @@ def block(bench: Bench, say: Callable[[str], None]) -> list[Row]:
             Row(
                 f"event loop blocked by us, longest, while {what}",
                 "under 50 ms",
-                f"{ours['step_cpu']:.0f} ms in one step (wall {ours['step']:.0f} ms)",
+                described(ours),
                 {
-                    WAYS[peer]: f"{figures['step_cpu']:.0f} ms (wall {figures['step']:.0f} ms)"
+                    WAYS[peer]: described(figures)
                     for peer, figures in found.items()
                     if peer not in ("ours", "batch") and way == "ours"
                 },
-                ours["step_cpu"] < 50,
-                "CPU time of the longest single callback, which the machine's other processes cannot stretch; a step "
-                "includes a full garbage collection of all that Airflow has loaded, when one falls into it",
+                ours["gap"] < 50,
+                "how late a sleep of 5 ms in the same loop came back, as the triggerer's own watchdog measures it: the "
+                "longest time that the loop had for nobody else; then the longest single callback. A full garbage "
+                "collection of all that Airflow has loaded is in both, when one falls into it",
             )
         )
     return rows
 
 
-def microseconds(peers: Mapping[str, Any], ours: Mapping[str, Any], what: str) -> dict[str, str]:
-    return {name: f"{figures[what]:.0f} us: {ratio(figures[what], ours[what])}" for name, figures in peers.items()}
+def described(figures: Mapping[str, Any]) -> str:
+    return f"{figures['gap']:.0f} ms (one callback {figures['step']:.0f} ms)"

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 import os
+import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -18,11 +19,11 @@ Wait = Callable[[str], Awaitable[None]]
 HEADER = "X-Apple-CloudKit-Management-Token"
 
 
-async def _first_event(trigger: Any) -> None:
+async def _events(trigger: Any) -> None:
+    """Run a trigger to its end, as a triggerer does."""
     async for event in trigger.run():
         if isinstance(event.payload, dict) and ("error" in event.payload or event.payload.get("status") == "error"):
             raise RuntimeError(str(event.payload)[:500])
-        return
 
 
 def ours(server: dict[str, Any], interval: float) -> Wait:
@@ -30,13 +31,13 @@ def ours(server: dict[str, Any], interval: float) -> Wait:
 
     def wait(url: str) -> Awaitable[None]:
         trigger = ApnsExportTrigger(status_url=url, apns_conn_id="apns_default", poke_interval=interval, first_delay=0)
-        return _first_event(trigger)
+        return _events(trigger)
 
     return wait
 
 
-def bare(server: dict[str, Any], interval: float) -> Wait:
-    """The limit: nothing but the requests, from one pool."""
+def bare(server: dict[str, Any], interval: float, jitter: float = 0.0) -> Wait:
+    """The limit: nothing but the requests, from one pool; in step, unless a part of each pause is left to chance."""
     import aiohttp
 
     headers = {HEADER: server["connection"]["password"]}
@@ -49,9 +50,14 @@ def bare(server: dict[str, Any], interval: float) -> Wait:
             async with session.get(url, headers=headers) as answer:
                 if (await answer.json())["status"] == "SUCCESS":
                     return
-            await asyncio.sleep(interval)
+            await asyncio.sleep(interval * random.uniform(1 - jitter, 1))
 
     return wait
+
+
+def spread(server: dict[str, Any], interval: float) -> Wait:
+    """The same limit where the polls are spread, as ours are."""
+    return bare(server, interval, jitter=0.2)
 
 
 def http(server: dict[str, Any], interval: float) -> Wait:
@@ -69,7 +75,7 @@ def http(server: dict[str, Any], interval: float) -> Wait:
             headers=headers,
             poll_interval=interval,
         )
-        return _first_event(trigger)
+        return _events(trigger)
 
     return wait
 
@@ -89,7 +95,7 @@ def dbt(server: dict[str, Any], interval: float) -> Wait:
             poll_interval=interval,
             account_id=1,
         )
-        return _first_event(trigger)
+        return _events(trigger)
 
     return wait
 
@@ -104,54 +110,49 @@ def batch(server: dict[str, Any], interval: float) -> Callable[[Sequence[str]], 
         trigger = ApnsBatchTrigger(
             exports=str(packed), apns_conn_id="apns_default", poke_interval=interval, max_concurrency=64, first_delay=0
         )
-        return _first_event(trigger)
+        return _events(trigger)
 
     return wait
 
 
-WAYS = {"ours": ours, "bare": bare, "http": http, "dbt": dbt}
+WAYS = {"ours": ours, "spread": spread, "bare": bare, "http": http, "dbt": dbt}
 
 
 class StartLine:
     """
-    Lets the second request about any export wait until the first about each has been answered.
+    Lets nobody look at an export for the second time until each has been looked at once.
 
     So what a trigger costs to start (its connection looked up, a pool filled) is told apart from what each further poll
-    costs, which is what waiting longer costs.
+    costs, which is what waiting longer costs. All ways sleep between two looks: the first such sleep is the line.
     """
 
     def __init__(self, exports: int) -> None:
-        self._exports = exports
-        self._begun: set[str] = set()
-        self._arrived = 0
+        self._left = exports
+        self._arrived: set[asyncio.Task[Any] | None] = set()
         self._open = asyncio.Event()
         self.cpu = 0.0
 
     def __enter__(self) -> StartLine:
-        from aiohttp import ClientSession
+        line, sleep = self, asyncio.sleep
+        self._sleep = sleep
 
-        line, request = self, ClientSession._request
-        self._request = request
+        async def held(delay: float, result: Any = None) -> Any:
+            if delay and not line._open.is_set():
+                await line._hold(asyncio.current_task())
+            return await sleep(delay, result)
 
-        async def held(session: ClientSession, method: str, url: Any, **options: Any) -> Any:
-            if not line._open.is_set():
-                await line._hold(str(url))
-            return await request(session, method, url, **options)
-
-        ClientSession._request = held  # type: ignore[method-assign]
+        asyncio.sleep = held  # type: ignore[assignment]
         return self
 
     def __exit__(self, *error: object) -> None:
-        from aiohttp import ClientSession
+        asyncio.sleep = self._sleep
 
-        ClientSession._request = self._request  # type: ignore[method-assign]
-
-    async def _hold(self, url: str) -> None:
-        if url not in self._begun:
-            self._begun.add(url)
-            return
-        self._arrived += 1
-        if self._arrived == self._exports:
+    async def _hold(self, task: asyncio.Task[Any] | None) -> None:
+        if task not in self._arrived:
+            self._arrived.add(task)
+            self._left -= 1
+        if not self._left:
+            gc.collect()  # what starting has left belongs to it
             self.cpu = time.process_time()
             self._open.set()
         await self._open.wait()
@@ -200,15 +201,17 @@ async def grow(way: str, server: dict[str, Any], interval: float, at_once: int, 
 
 
 async def block(way: str, server: dict[str, Any], interval: float) -> dict[str, float]:
-    """Wait for all exports; return the longest block of the loop."""
-    everything = batch(server, interval) if way == "batch" else None
-    one_by_one = None if everything else WAYS[way](server, interval)
+    """Wait for one export, so that all is loaded, then for all others; return the longest block of the loop."""
+    wait = WAYS["ours" if way == "batch" else way](server, interval)
+    first, *urls = server["status_urls"]
+    await wait(first)
+    gc.collect()
     with LoopWatch() as watch:
         watching = asyncio.ensure_future(watch.watch())
-        if everything:
-            await everything(server["status_urls"])
-        elif one_by_one:
-            await asyncio.gather(*map(one_by_one, server["status_urls"]))
+        if way == "batch":
+            await batch(server, interval)([first, *urls])
+        else:
+            await asyncio.gather(*map(wait, urls))
         watching.cancel()
     return watch.figures()
 
