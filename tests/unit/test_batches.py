@@ -232,7 +232,14 @@ class TestWaiting:
 
 
 class TestDownloading:
-    async def test_rows_of_all_channels(self, apple: Emulator, hook: ApnsAsyncHook) -> None:
+    @pytest.mark.parametrize(
+        ("together", "small"), [(200, 1 << 16), (3, 1 << 16), (200, 0)], ids=["at the end", "by threes", "each at once"]
+    )
+    async def test_rows_of_all_channels(
+        self, apple: Emulator, hook: ApnsAsyncHook, monkeypatch: pytest.MonkeyPatch, together: int, small: int
+    ) -> None:
+        monkeypatch.setattr(batches, "_READ_TOGETHER", together)
+        monkeypatch.setattr(batches, "_SMALL", small)
         batch = await request_exports(hook, channel_requests(apple.channel_ids), apple.app_id, 10)
         with new_spool(Dataset.CHANNEL) as spool:
             await download_exports(
