@@ -761,7 +761,7 @@ def read_export_status(answer: HttpAnswer, account: Account, status_url: str) ->
         raise failure(answer, account, what)
     payload = _read_object(answer, account, what)
     status = payload.get("status")
-    if not isinstance(status, str) or not (status := _read_status(status)):
+    if not isinstance(status, str) or not (status := _read_status(status[:100])):
         raise ApnsServiceError(f"Apple's answer about the {what} has no status.")
     requested_at = read_timestamp(payload.get("requestedAt"))
     if status != ExportStatus.SUCCESS:

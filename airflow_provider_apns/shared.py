@@ -43,8 +43,8 @@ class Shared:
     begin together, as after a restart, ask Airflow for their connection a few times, not a thousand.
 
     ``session`` is there once a hook has joined. A question to the API takes one of as many ``turns`` as there are
-    connections, since it is lighter while it waits for that than while it waits for a connection; ``deadline`` is for
-    the answer to it. ``lookups`` has one :class:`Lookup` for each Airflow connection, by its id.
+    connections, and then has a ``deadline``: it may take longer until a connection is free than an answer may take.
+    ``lookups`` has one :class:`Lookup` for each Airflow connection, by its id.
     """
 
     session: aiohttp.ClientSession
