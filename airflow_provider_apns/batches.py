@@ -216,21 +216,18 @@ async def wait_for_exports(
     :param first_delay: seconds until the first look; no export is ready the moment it was requested.
     :raises ApnsExportFailedError: as soon as one of them has failed or expired.
     """
-    loop = asyncio.get_running_loop()
-    started, looks, pending = loop.time(), 0, list(status_urls)
-    told, told_at = "", 0.0
+    news = _News(len(status_urls))
+    looks, pending = 0, status_urls
     await asyncio.sleep(poll_delay(0, poke_interval) if first_delay is None else first_delay)
     while True:
         looks += 1
         states = await _look(hook, pending, max_concurrency)
-        pending = [status_url for status_url in pending if status_url in states]
-        if not pending:
+        if not states:
             return
+        pending = [status_url for status_url in pending if status_url in states]
         delay = poll_delay(looks, poke_interval)
-        news = _describe(pending, states, len(status_urls))
-        if news != told or loop.time() - told_at >= REMINDER_INTERVAL:
-            told, told_at = news, loop.time()
-            log.info("%s after %.0f s; looking again in %.0f s.", news, told_at - started, delay)
+        news.tell(states, delay)
+        del states  # thousands of triggers may be here
         await asyncio.sleep(delay)
 
 
@@ -247,10 +244,37 @@ async def _look(hook: ApnsAsyncHook, status_urls: Sequence[str], max_concurrency
     return states
 
 
-def _describe(pending: Sequence[str], states: dict[str, str], total: int) -> str:
-    if total == 1:
-        return f"Export {pending[0]} is {states[pending[0]]}"
-    return f"{total - len(pending):,} of {total:,} exports are ready"
+class _News:
+    """
+    Logs what has changed since the last look, and from time to time what has not.
+
+    :param total: how many exports there are.
+    """
+
+    __slots__ = ("_started", "_told", "_told_at", "_total")
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._started = asyncio.get_running_loop().time()
+        self._told, self._told_at = "", 0.0
+
+    def tell(self, states: dict[str, str], delay: float) -> None:
+        """
+        Log how far it is.
+
+        :param states: those of the exports that are not ready.
+        :param delay: seconds until the next look.
+        """
+        now, text = asyncio.get_running_loop().time(), self._describe(states)
+        if text != self._told or now - self._told_at >= REMINDER_INTERVAL:
+            self._told, self._told_at = text, now
+            log.info("%s after %.0f s; looking again in %.0f s.", text, now - self._started, delay)
+
+    def _describe(self, states: dict[str, str]) -> str:
+        if self._total == 1:
+            ((status_url, status),) = states.items()
+            return f"Export {status_url} is {status}"
+        return f"{self._total - len(states):,} of {self._total:,} exports are ready"
 
 
 async def download_exports(
