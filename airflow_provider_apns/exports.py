@@ -785,13 +785,19 @@ def _read_download(details: object, status_url: str) -> tuple[Secret, datetime |
 
 def _read_object(answer: HttpAnswer, account: Account, what: str) -> dict[str, Any]:
     try:
-        payload = json.loads(answer.body)
+        payload = json.loads(_text(answer.body))
     except (ValueError, RecursionError):
         payload = None
     if not isinstance(payload, dict):
         reason = _quoted(answer, hide=account.token)
         raise ApnsServiceError(f"The answer about the {what} is not the JSON that Apple documents{reason}.")
     return payload
+
+
+def _text(body: bytes) -> str | bytes:
+    """Decode UTF-8, which ``json`` would find out by itself in more time than it takes to read so short a text."""
+    is_utf8 = body.startswith(b"{") and not body.startswith(b"{\0")
+    return body.decode("utf-8", "surrogatepass") if is_utf8 else body
 
 
 _TIMESTAMP = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:Z|\+00:?00)", re.ASCII)

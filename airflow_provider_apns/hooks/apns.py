@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from datetime import date, datetime, timedelta, timezone
@@ -597,12 +597,12 @@ class ApnsAsyncHook(BaseHook):
             lambda answer, account: read_export_requested(answer, account, request, app),
         )
 
-    async def get_export(self, status_url: str) -> Export:
+    def get_export(self, status_url: str) -> Coroutine[Any, Any, Export]:
         """Ask for an export's status; see :meth:`ApnsHook.get_export`."""
-        return await self._retry(self._look, read_status_url(status_url))
+        return self._retry(self._look, read_status_url(status_url))
 
-    async def _look(self, status_url: str) -> Export:
-        return await self._ask(
+    def _look(self, status_url: str) -> Coroutine[Any, Any, Export]:
+        return self._ask(
             lambda account: request_status(account, status_url),
             lambda answer, account: read_export_status(answer, account, status_url),
         )
