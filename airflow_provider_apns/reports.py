@@ -206,6 +206,8 @@ class CsvCheck:
                 )
 
     def _check_text(self, piece: bytes, *, final: bool = False) -> None:
+        if piece.isascii() and not self._text.getstate()[0]:  # much quicker than to decode it, and nearly always so
+            return
         try:
             self._text.decode(piece, final)
         except UnicodeDecodeError as error:
