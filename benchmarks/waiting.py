@@ -57,8 +57,8 @@ def polls(bench: Bench, say: Callable[[str], None]) -> list[Row]:
             max(spread, in_step) <= 1.3 and 3 * ours["poll"] <= http["poll"],
             f"{ONE_PROCESS}; the bare loop has one aiohttp session and nothing but requests, and sleeps for 0.8 to 1.0 "
             "times the interval, as ours does; a thousand polls in the same instant take it less, since a turn of the "
-            "event loop then serves many, but exports that wait must not come in step; the goal is held to both; counted "
-            "from the moment on when each export was asked for once, and after a full garbage collection",
+            "event loop then serves many, but exports that wait must not come in step; the goal is held to both; "
+            "counted from the moment on when each export was asked for once, and after a full garbage collection",
         ),
         Row(
             "CPU until a trigger has looked once",
@@ -138,8 +138,8 @@ def block(bench: Bench, say: Callable[[str], None]) -> list[Row]:
                 },
                 ours["gap"] < 50,
                 "how late a sleep of 5 ms in the same loop came back, as the triggerer's own watchdog measures it: the "
-                "longest time that the loop had for nobody else; then the longest single callback. One export was waited "
-                "for before, and all garbage collected; a later full collection of what Airflow has loaded is in both",
+                "longest time that the loop had for nobody else; then the longest single callback. One export was "
+                "waited for before, and all garbage collected; a later full collection of Airflow's heap is in both",
             )
         )
     return rows
