@@ -118,27 +118,29 @@ def batch(server: dict[str, Any], interval: float) -> Callable[[Sequence[str]], 
 WAYS = {"ours": ours, "spread": spread, "bare": bare, "http": http, "dbt": dbt}
 
 
-class StartLine:
+class Lines:
     """
-    Lets nobody look at an export for the second time until each has been looked at once.
+    Lets nobody look at an export once more until each has been looked at as often, for the first few looks.
 
-    So what a trigger costs to start (its connection looked up, a pool filled) is told apart from what each further poll
-    costs, which is what waiting longer costs. All ways sleep between two looks: the first such sleep is the line.
+    So what a trigger costs to start (its connection looked up) and what a pool costs to fill are told apart from what
+    each further poll costs, which is what waiting longer costs. All ways sleep between two looks: there is the line.
+
+    :param exports: how many there are.
+    :param looks: after how many looks there is a line.
     """
 
-    def __init__(self, exports: int) -> None:
-        self._left = exports
-        self._arrived: set[asyncio.Task[Any] | None] = set()
-        self._open = asyncio.Event()
-        self.cpu = 0.0
+    def __init__(self, exports: int, looks: int) -> None:
+        self._exports = exports
+        self._arrived: list[set[asyncio.Task[Any] | None]] = [set() for _ in range(looks)]
+        self._open = [asyncio.Event() for _ in range(looks)]
+        self.cpu: list[float] = []
 
-    def __enter__(self) -> StartLine:
-        line, sleep = self, asyncio.sleep
-        self._sleep = sleep
+    def __enter__(self) -> Lines:
+        self._sleep = sleep = asyncio.sleep
 
         async def held(delay: float, result: Any = None) -> Any:
-            if delay and not line._open.is_set():
-                await line._hold(asyncio.current_task())
+            if delay and not self._open[-1].is_set():
+                await self._hold(asyncio.current_task())
             return await sleep(delay, result)
 
         asyncio.sleep = held  # type: ignore[assignment]
@@ -148,25 +150,29 @@ class StartLine:
         asyncio.sleep = self._sleep
 
     async def _hold(self, task: asyncio.Task[Any] | None) -> None:
-        if task not in self._arrived:
-            self._arrived.add(task)
-            self._left -= 1
-        if not self._left:
-            gc.collect()  # what starting has left belongs to it
-            self.cpu = time.process_time()
-            self._open.set()
-        await self._open.wait()
+        line = next(number for number, arrived in enumerate(self._arrived) if task not in arrived)
+        self._arrived[line].add(task)
+        if len(self._arrived[line]) == self._exports:
+            gc.collect()  # what came before has left it
+            self.cpu.append(time.process_time())
+            self._open[line].set()
+        await self._open[line].wait()
 
 
 async def poll(way: str, server: dict[str, Any], interval: float) -> dict[str, float]:
-    """Wait for all exports; return the CPU time until each was asked for once, and that of all further polls."""
+    """
+    Wait for all exports; return the CPU time until each was asked for once, and that of the polls from the third on.
+
+    The second is left out: where triggers do not begin at the same instant, connections are opened for it, too.
+    """
     wait = WAYS[way](server, interval)
     begun, wall = time.process_time(), time.perf_counter()
-    with StartLine(len(server["status_urls"])) as line:
+    with Lines(len(server["status_urls"]), looks=2) as lines:
         await asyncio.gather(*map(wait, server["status_urls"]))
+    started, filled = lines.cpu
     return {
-        "start": line.cpu - begun,
-        "polls": time.process_time() - line.cpu,
+        "start": started - begun,
+        "polls": time.process_time() - filled,
         "wall": time.perf_counter() - wall,
     }
 
