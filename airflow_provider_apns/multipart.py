@@ -19,7 +19,8 @@ class MultipartUpload:
     """
     A binary file-like object whose bytes become an object, whole, when it is committed; until then it can be discarded.
 
-    A file that s3fs opens for writing sends one part, waits for the answer, then sends the next.
+    A file that s3fs opens for writing sends one part, waits for the answer, then sends the next; and does not say with
+    which checksum the parts come, so that S3 has to make another one of the whole object.
 
     :param fs: the file system of s3fs, which signs, sends and tries again.
     :param path: bucket and key.
@@ -30,6 +31,7 @@ class MultipartUpload:
         self._path = path
         bucket, key, _ = fs.split_path(path)
         self._object = {"Bucket": bucket, "Key": key}
+        self._checksum = _checksum_algorithm(fs)
         # Buffers are used again: with new ones for each part, the allocator keeps a third more memory than is in use.
         self._buffer = bytearray()
         self._filled = 0
@@ -79,7 +81,7 @@ class MultipartUpload:
 
     def _send(self) -> None:
         if self._upload is None:
-            self._upload = {"UploadId": self._call("create_multipart_upload")["UploadId"]}
+            self._upload = {"UploadId": self._call("create_multipart_upload", **self._checked)["UploadId"]}
         self._parts.append(self._threads.submit(self._send_part, len(self._parts) + 1, self._buffer))
         self._sending.append(self._buffer)
         if len(self._sending) > PARTS_AT_ONCE:
@@ -90,9 +92,21 @@ class MultipartUpload:
         self._filled = 0
 
     def _send_part(self, number: int, data: bytearray) -> dict[str, Any]:
-        answer = self._call("upload_part", PartNumber=number, Body=data)
-        # The second one where the connection asks for checksums of that kind.
-        return {name: answer[name] for name in ("ETag", "ChecksumSHA256") if name in answer}
+        answer = self._call("upload_part", PartNumber=number, Body=data, **self._checked)
+        return {name: answer[name] for name in ("ETag", f"Checksum{self._checksum}") if name in answer}
+
+    @property
+    def _checked(self) -> dict[str, str]:
+        return {"ChecksumAlgorithm": self._checksum} if self._checksum else {}
 
     def _call(self, method: str, **arguments: Any) -> Any:
         return self._fs.call_s3(method, **self._object, **(self._upload or {}), **arguments)
+
+
+def _checksum_algorithm(fs: Any) -> str | None:
+    """Return what S3 is to check the parts by: what the connection says, or what boto3's own uploads are checked by."""
+    config = fs.s3.meta.config
+    # Not for a connection that says "when_required": its store knows no such checksums.
+    usual = getattr(config, "request_checksum_calculation", None) == "when_supported"
+    named: str | None = fs.s3_additional_kwargs.get("ChecksumAlgorithm")
+    return named or ("CRC32" if usual else None)

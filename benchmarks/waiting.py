@@ -59,8 +59,8 @@ def polls(bench: Bench, say: Callable[[str], None]) -> list[Row]:
             f"{ONE_PROCESS}; the bare loop has one aiohttp session and nothing but requests, and sleeps for 0.8 to 1.0 "
             "times the interval, as ours does; a thousand polls in the same instant take it less, since a turn of the "
             "event loop then serves many, but exports that wait must not come in step; the goal is held to both; "
-            "counted from the third poll of each export on, when every way has filled its pool of connections, and after a "
-            "full garbage collection",
+            "counted from the third poll of each export on, when every way has filled its pool of connections, and "
+            "after a full garbage collection",
         ),
         Row(
             "CPU until a trigger has looked once",

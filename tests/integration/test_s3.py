@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import zlib
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 
 from airflow_provider_apns.emulator import Emulator
 from airflow_provider_apns.hooks.apns import ApnsHook
+from airflow_provider_apns.multipart import PART_SIZE
 from airflow_provider_apns.transfers.apns_to_object_storage import ApnsToObjectStorageOperator
 from tests.integration.foreign_server import ForeignServer
 from tests.support.dag_test import run_dag
@@ -37,6 +40,10 @@ def s3(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
         server.client.delete_object(Bucket=server.bucket, Key=key)
     monkeypatch.setenv("AIRFLOW_CONN_STORE", server.connection)
     return server
+
+
+def crc32(data: bytes) -> str:
+    return base64.b64encode(zlib.crc32(data).to_bytes(4, "big")).decode()
 
 
 def uploads(s3: S3Server) -> list[Any]:
@@ -96,9 +103,17 @@ class TestLargeReports:
     def test_download(self, s3: S3Server, apple: Emulator, status_url: str, days: dict[str, str]) -> None:
         download = ApnsHook().download_export(status_url, f"s3://store@{s3.bucket}/large.csv")
         assert download.size > 8 << 20
-        assert s3.read("large.csv") == apple.csv("delivery", days["start_date"], days["end_date"])
-        # An ETag with a dash is that of an object in parts.
-        assert "-" in s3.client.head_object(Bucket=s3.bucket, Key="large.csv")["ETag"]
+        content = apple.csv("delivery", days["start_date"], days["end_date"])
+        assert s3.read("large.csv") == content
+        stored = s3.client.head_object(Bucket=s3.bucket, Key="large.csv", ChecksumMode="ENABLED")
+        # An ETag with a dash is that of an object in parts; its checksum is that of their checksums.
+        assert "-" in stored["ETag"]
+        assert stored["ChecksumCRC32"] == crc32(
+            b"".join(
+                base64.b64decode(crc32(content[start : start + PART_SIZE]))
+                for start in range(0, len(content), PART_SIZE)
+            )
+        )
         assert uploads(s3) == []
 
     def test_nothing_is_left_of_a_failed_download(self, s3: S3Server, status_url: str) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,15 +13,21 @@ TARGET = {"Bucket": "bucket", "Key": "folder/key"}
 
 
 class SlowS3:
-    """As much of the file system of s3fs as an upload needs; the first of several parts takes the longest."""
+    """
+    As much of the file system of s3fs as an upload needs; the first of several parts takes the longest.
 
-    def __init__(self) -> None:
+    As S3 does, it insists on the checksums that an upload began with.
+    """
+
+    def __init__(self, when: str = "when_supported", **additional: str) -> None:
+        self.s3 = SimpleNamespace(meta=SimpleNamespace(config=SimpleNamespace(request_checksum_calculation=when)))
+        self.s3_additional_kwargs = additional
         self.calls: list[str] = []
         self.parts: dict[int, bytes] = {}
         self.objects: dict[str, bytes] = {}
         self.in_flight = self.most_in_flight = 0
         self.failing: int | None = None
-        self.answer: dict[str, str] = {}
+        self.checksum: str | None = None
         self._lock = threading.Lock()
 
     def split_path(self, path: str) -> tuple[str, str, None]:
@@ -36,10 +43,14 @@ class SlowS3:
             self.calls.append(method)
         return answer
 
-    def create_multipart_upload(self, **target: str) -> dict[str, str]:
+    def create_multipart_upload(self, ChecksumAlgorithm: str | None = None, **target: str) -> dict[str, str]:
+        self.checksum = ChecksumAlgorithm
         return {"UploadId": "an-upload"}
 
-    def upload_part(self, PartNumber: int, Body: bytearray, **target: str) -> dict[str, str]:
+    def upload_part(
+        self, PartNumber: int, Body: bytearray, ChecksumAlgorithm: str | None = None, **target: str
+    ) -> dict[str, str]:
+        assert ChecksumAlgorithm == self.checksum
         with self._lock:
             self.in_flight += 1
             self.most_in_flight = max(self.most_in_flight, self.in_flight)
@@ -49,10 +60,14 @@ class SlowS3:
             self.parts[PartNumber] = bytes(Body)
         if PartNumber == self.failing:
             raise OSError("the store is gone")
-        return {"ETag": f"etag-{PartNumber}", **self.answer}
+        return {"ETag": f"etag-{PartNumber}", **self._checked(PartNumber)}
+
+    def _checked(self, number: int) -> dict[str, str]:
+        return {f"Checksum{self.checksum}": f"checksum-{number}"} if self.checksum else {}
 
     def complete_multipart_upload(self, MultipartUpload: dict[str, Any], **target: str) -> dict[str, str]:
         self.completed = MultipartUpload["Parts"]
+        assert all(part.items() >= self._checked(part["PartNumber"]).items() for part in self.completed)
         self.objects["folder/key"] = b"".join(self.parts[part["PartNumber"]] for part in self.completed)
         return {}
 
@@ -92,7 +107,7 @@ def test_parts_come_together_in_their_order(s3: SlowS3, upload: MultipartUpload,
     upload.commit()
     assert s3.objects == {"folder/key": data}
     assert [len(part) for _, part in sorted(s3.parts.items())] == [PART_SIZE] * 4 + [11]
-    assert s3.completed == [{"PartNumber": number, "ETag": f"etag-{number}"} for number in range(1, 6)]
+    assert [(part["PartNumber"], part["ETag"]) for part in s3.completed] == [(n, f"etag-{n}") for n in range(1, 6)]
 
 
 def test_a_few_parts_are_on_their_way_at_once(s3: SlowS3, upload: MultipartUpload) -> None:
@@ -116,11 +131,29 @@ def test_a_small_object_is_one_request(s3: SlowS3, upload: MultipartUpload, size
     assert s3.calls == ["put_object"]
 
 
-def test_checksums_that_the_store_answers_with_are_given_back(s3: SlowS3, upload: MultipartUpload) -> None:
-    s3.answer = {"ChecksumSHA256": "a-checksum", "ChecksumCRC32": "not-asked-for"}
+@pytest.mark.parametrize(
+    ("s3", "checksum"),
+    [
+        pytest.param(SlowS3(), "CRC32", id="as boto3's own uploads"),
+        pytest.param(SlowS3("when_required"), None, id="a store that knows no checksums"),
+        pytest.param(SlowS3(ChecksumAlgorithm="SHA256"), "SHA256", id="what the connection says"),
+        pytest.param(SlowS3("when_required", ChecksumAlgorithm="CRC32C"), "CRC32C", id="what it says, required or not"),
+    ],
+)
+def test_parts_are_checked_as_the_connection_says(s3: SlowS3, checksum: str | None) -> None:
+    upload = MultipartUpload(s3, "bucket/folder/key")
     upload.write(bytes(PART_SIZE))
     upload.commit()
-    assert s3.completed == [{"PartNumber": 1, "ETag": "etag-1", "ChecksumSHA256": "a-checksum"}]
+    part = {"PartNumber": 1, "ETag": "etag-1"}
+    assert s3.completed == [part | {f"Checksum{checksum}": "checksum-1"} if checksum else part]
+
+
+def test_a_botocore_without_such_checksums_sends_none(s3: SlowS3) -> None:
+    del s3.s3.meta.config.request_checksum_calculation
+    upload = MultipartUpload(s3, "bucket/folder/key")
+    upload.write(bytes(PART_SIZE))
+    upload.commit()
+    assert s3.completed == [{"PartNumber": 1, "ETag": "etag-1"}]
 
 
 @pytest.mark.parametrize("parts", [2, 8])
