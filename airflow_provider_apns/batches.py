@@ -256,7 +256,8 @@ class _News:
     def __init__(self, total: int) -> None:
         self._total = total
         self._started = asyncio.get_running_loop().time()
-        self._told, self._told_at = "", 0.0
+        self._told: object = None
+        self._told_at = 0.0
 
     def tell(self, states: dict[str, str], delay: float) -> None:
         """
@@ -265,10 +266,12 @@ class _News:
         :param states: those of the exports that are not ready.
         :param delay: seconds until the next look.
         """
-        now, text = asyncio.get_running_loop().time(), self._describe(states)
-        if text != self._told or now - self._told_at >= REMINDER_INTERVAL:
-            self._told, self._told_at = text, now
-            log.info("%s after %.0f s; looking again in %.0f s.", text, now - self._started, delay)
+        now = asyncio.get_running_loop().time()
+        news = len(states) if self._total > 1 else next(iter(states.values()))
+        if news != self._told or now - self._told_at >= REMINDER_INTERVAL:
+            self._told, self._told_at = news, now
+            waited = now - self._started
+            log.info("%s after %.0f s; looking again in %.0f s.", self._describe(states), waited, delay)
 
     def _describe(self, states: dict[str, str]) -> str:
         if self._total == 1:

@@ -21,6 +21,11 @@ WAYS = {
     "dbt": "dbt-cloud's trigger",
 }
 
+BATCHES = {
+    "batch": "a batch of 10,000 waits",
+    "request": "a batch of 10,000 is requested and waits, for a task that starts from its trigger",
+}
+
 ONE_PROCESS = (
     "each way in a process of its own with Airflow loaded and logging as in a triggerer, the emulator in another, TLS "
     "on loopback"
@@ -83,36 +88,52 @@ def polls(bench: Bench, say: Callable[[str], None]) -> list[Row]:
 
 
 def memory(bench: Bench, say: Callable[[str], None]) -> list[Row]:
-    def growing(way: str, at_once: int) -> Callable[[], dict[str, Any]]:
+    def growing(way: str, at_once: int, traced: bool) -> Callable[[], dict[str, Any]]:
         def run() -> dict[str, Any]:
             exports = EXPORTS * 5 // 4
             with bench.server("emulator", tls=True, channels=exports, exports=exports, processing_polls=99) as server:
                 pool = POOL if way in ONE_SESSION else 0
-                return bench.client("waiting", server, measure="grow", way=way, interval=60, at_once=at_once, pool=pool)
+                how = {"interval": 60, "at_once": at_once, "pool": pool, "traced": traced}
+                return bench.client("waiting", server, measure="grow", way=way, **how)
 
         return run
 
-    rows = []
-    for at_once, how in ((50, "fifty begin at once"), (EXPORTS, "all begin at once")):
-        found = in_turn({way: growing(way, at_once) for way in WAYS}, 2, say)
+    def row(what: str, at_once: int, note: str, rounds: int = 1, traced: bool = False) -> Row:
+        found = in_turn({way: growing(way, at_once, traced) for way in WAYS}, rounds, say)
         ours = found["ours"]["each"]
-        rows.append(
-            Row(
-                f"memory per waiting export in the triggerer, where {how}",
-                "at most 10 kB",
-                f"{ours / 1000:.1f} kB",
-                {
-                    WAYS[way]: f"{figures['each'] / 1000:.1f} kB: {ratio(figures['each'], ours)}"
-                    for way, figures in found.items()
-                    if way != "ours"
-                },
-                ours <= 10_000,
-                "growth of the resident memory by 1,000 further triggers, when 250 are waiting already and have filled "
-                "the pool of connections; where all begin at once, the peak of their beginning is in it, too, which "
-                "Python keeps, and varies by a factor of three",
-            )
+        return Row(
+            f"memory per waiting export in the triggerer, {what}",
+            "at most 10 kB",
+            f"{ours / 1000:.1f} kB",
+            {
+                WAYS[way]: f"{figures['each'] / 1000:.1f} kB: {ratio(figures['each'], ours)}"
+                for way, figures in found.items()
+                if way != "ours"
+            },
+            ours <= 10_000,
+            note,
         )
-    return rows
+
+    grown = (
+        "growth of the resident memory by 1,000 further triggers, when 250 are waiting already and have filled the "
+        "pool of connections"
+    )
+    return [
+        row(
+            "where fifty begin at once",
+            50,
+            f"{grown}; Python takes memory by the MiB, which is 1 kB for each, and less of it where earlier peaks have "
+            "left some",
+            rounds=3,
+        ),
+        row(
+            "where all begin at once",
+            EXPORTS,
+            f"{grown}; the peak of their beginning is in it, which Python keeps, and varies by a factor of three",
+            rounds=2,
+        ),
+        row("in Python's objects", 50, "the same growth of what tracemalloc counts while they wait", traced=True),
+    ]
 
 
 def block(bench: Bench, say: Callable[[str], None]) -> list[Row]:
@@ -123,21 +144,17 @@ def block(bench: Bench, say: Callable[[str], None]) -> list[Row]:
 
         return run
 
-    variants = {way: waiting(way, EXPORTS) for way in WAYS} | {"batch": waiting("batch", 10_000)}
+    variants = {way: waiting(way, EXPORTS) for way in WAYS} | {way: waiting(way, 10_000) for way in BATCHES}
     found = in_turn(variants, 3, say)
     rows = []
-    for way, what in (("ours", "1,000 exports wait"), ("batch", "a batch of 10,000 waits")):
+    for way, what in {"ours": "1,000 exports wait", **BATCHES}.items():
         ours = found[way]
         rows.append(
             Row(
                 f"event loop blocked by us, longest, while {what}",
                 "under 50 ms",
                 described(ours),
-                {
-                    WAYS[peer]: described(figures)
-                    for peer, figures in found.items()
-                    if peer not in ("ours", "batch") and way == "ours"
-                },
+                {WAYS[peer]: described(found[peer]) for peer in WAYS if peer != "ours"} if way == "ours" else {},
                 ours["gap"] < 50,
                 "how late a sleep of 5 ms in the same loop came back, as the triggerer's own watchdog measures it: the "
                 "longest time that the loop had for nobody else; then the longest single callback. One export was "

@@ -7,6 +7,7 @@ import gc
 import json
 import sys
 import time
+import tracemalloc
 from asyncio.events import Handle
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,12 @@ def memory(field: str = "VmRSS") -> float:
     gc.collect()
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(float(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:"))
+
+
+def objects() -> float:
+    """Return the bytes that Python's own allocators have given out since tracemalloc was started."""
+    gc.collect()
+    return float(tracemalloc.get_traced_memory()[0])
 
 
 def forget_peak() -> None:

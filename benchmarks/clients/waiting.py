@@ -8,11 +8,13 @@ import json
 import os
 import random
 import time
+import tracemalloc
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import urlsplit
 
-from benchmarks.clients.measure import LoopWatch, given, log_as_in_airflow, memory, say
+from benchmarks.clients.measure import LoopWatch, given, log_as_in_airflow, memory, objects, say
 
 Wait = Callable[[str], Awaitable[None]]
 
@@ -27,6 +29,7 @@ async def _events(trigger: Any) -> None:
 
 
 def ours(server: dict[str, Any], interval: float) -> Wait:
+    import airflow_provider_apns.hooks.apns  # noqa: F401 - loaded once in a process, as the others' libraries are
     from airflow_provider_apns.triggers.apns import ApnsExportTrigger
 
     def wait(url: str) -> Awaitable[None]:
@@ -115,6 +118,30 @@ def batch(server: dict[str, Any], interval: float) -> Callable[[Sequence[str]], 
     return wait
 
 
+def request(server: dict[str, Any], interval: float) -> Callable[[Sequence[str]], Awaitable[None]]:
+    """One trigger that asks for all exports, too, as that of a task which is started from its trigger."""
+    from airflow_provider_apns.triggers.apns import ApnsRequestTrigger
+
+    today = datetime.now(tz=timezone.utc).date()
+
+    def wait(urls: Sequence[str]) -> Awaitable[None]:
+        trigger = ApnsRequestTrigger(
+            dataset="channel",
+            export_start_date=str(today - timedelta(days=7)),
+            export_end_date=str(today - timedelta(days=1)),
+            channel_ids=str(server["channel_ids"]),  # as a template renders to
+            app_id=None,
+            on_missing_channel="fail",
+            apns_conn_id="apns_default",
+            poke_interval=interval,
+            max_concurrency=64,
+        )
+        return _events(trigger)
+
+    return wait
+
+
+BATCHES = {"batch": batch, "request": request}
 WAYS = {"ours": ours, "spread": spread, "bare": bare, "http": http, "dbt": dbt}
 
 
@@ -177,9 +204,11 @@ async def poll(way: str, server: dict[str, Any], interval: float) -> dict[str, f
     }
 
 
-async def grow(way: str, server: dict[str, Any], interval: float, at_once: int, pool: int) -> dict[str, float]:
+async def grow(
+    way: str, server: dict[str, Any], interval: float, at_once: int, pool: int, traced: bool
+) -> dict[str, float]:
     """
-    Return how much memory each of a thousand further exports takes.
+    Return how much memory each of a thousand further exports takes: of the process, or of Python's objects if traced.
 
     A fifth of the exports is there before them, to fill the allocator's arenas, and the pool of connections, for which
     as many begin together as it has.
@@ -187,6 +216,7 @@ async def grow(way: str, server: dict[str, Any], interval: float, at_once: int, 
     wait, urls = WAYS[way](server, interval), server["status_urls"]
     few = len(urls) // 5
     tasks: list[asyncio.Future[None]] = []
+    size = objects if traced else memory
 
     async def begin(some: Sequence[str], together: int) -> None:
         for start in range(0, len(some), together):
@@ -194,28 +224,29 @@ async def grow(way: str, server: dict[str, Any], interval: float, at_once: int, 
             await asyncio.sleep(0.2)
         await asyncio.sleep(4)
 
-    before = memory()
+    if traced:
+        tracemalloc.start()
     await begin(urls[:pool], pool or 1)
     await begin(urls[pool:few], 50)
-    waiting = memory()
+    waiting = size()
     await begin(urls[few:], at_once)
-    after = memory()
+    after = size()
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    return {"each": (after - waiting) / (len(urls) - few), "all": after - before}
+    return {"each": (after - waiting) / (len(urls) - few)}
 
 
 async def block(way: str, server: dict[str, Any], interval: float) -> dict[str, float]:
     """Wait for one export, so that all is loaded, then for all others; return the longest block of the loop."""
-    wait = WAYS["ours" if way == "batch" else way](server, interval)
+    wait = WAYS["ours" if way in BATCHES else way](server, interval)
     first, *urls = server["status_urls"]
     await wait(first)
     gc.collect()
     with LoopWatch() as watch:
         watching = asyncio.ensure_future(watch.watch())
-        if way == "batch":
-            await batch(server, interval)([first, *urls])
+        if way in BATCHES:
+            await BATCHES[way](server, interval)([first, *urls])
         else:
             await asyncio.gather(*map(wait, urls))
         watching.cancel()
