@@ -221,7 +221,7 @@ async def grow(
     async def begin(some: Sequence[str], together: int) -> None:
         for start in range(0, len(some), together):
             tasks.extend(asyncio.ensure_future(wait(url)) for url in some[start : start + together])
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.6)  # longer than an answer takes
         await asyncio.sleep(4)
 
     if traced:
