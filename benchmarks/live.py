@@ -80,7 +80,8 @@ def starts_rows(starts: Mapping[str, int]) -> list[Row]:
             {
                 "fivetran-async (by its code)": "2 for one that waits and downloads nothing",
                 "Campaign Manager (by its code)": "4 tasks, and one more start for each look of its sensor",
-                "http, three tasks (counted)": f"{starts['http_mapped'] / CHANNELS:.3g}",
+                "http, three tasks (counted)": f"{starts['http_mapped'] / CHANNELS:.3g}, and one more for each look at "
+                "a report that is not ready",
             },
             starts[shape] <= GOALS[shape],
             "processes that worked on a task, counted in its log, on a whole Airflow with the LocalExecutor",
