@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class MultipartUpload:
         self._path = path
         bucket, key, _ = fs.split_path(path)
         self._object = {"Bucket": bucket, "Key": key}
-        self._checksum = _checksum_algorithm(fs)
+        self._checksum: str | None = None
         # Buffers are used again: with new ones for each part, the allocator keeps a third more memory than is in use.
         self._buffer = bytearray()
         self._filled = 0
@@ -81,7 +82,7 @@ class MultipartUpload:
 
     def _send(self) -> None:
         if self._upload is None:
-            self._upload = {"UploadId": self._call("create_multipart_upload", **self._checked)["UploadId"]}
+            self._begin()
         self._parts.append(self._threads.submit(self._send_part, len(self._parts) + 1, self._buffer))
         self._sending.append(self._buffer)
         if len(self._sending) > PARTS_AT_ONCE:
@@ -90,6 +91,24 @@ class MultipartUpload:
         else:
             self._buffer = bytearray()
         self._filled = 0
+
+    def _begin(self) -> None:
+        named = self._fs.s3_additional_kwargs.get("ChecksumAlgorithm")
+        self._checksum = named or _usual_checksum(self._fs)
+        if self._create() == self._checksum or named:
+            return
+        # A store that does not confirm the checksum may misuse it: moto before 5.2 gives out that of the parts as the
+        # object's, and whoever reads the object is told that it is broken.
+        self._call("abort_multipart_upload")
+        self._upload = self._checksum = None
+        self._create()
+
+    def _create(self) -> str | None:
+        """Begin an upload, and return the checksum that the store says it will be checked by."""
+        answer = self._call("create_multipart_upload", **self._checked)
+        self._upload = {"UploadId": answer["UploadId"]}
+        confirmed: str | None = answer.get("ChecksumAlgorithm")
+        return confirmed if self._checksum else None
 
     def _send_part(self, number: int, data: bytearray) -> dict[str, Any]:
         answer = self._call("upload_part", PartNumber=number, Body=data, **self._checked)
@@ -103,10 +122,11 @@ class MultipartUpload:
         return self._fs.call_s3(method, **self._object, **(self._upload or {}), **arguments)
 
 
-def _checksum_algorithm(fs: Any) -> str | None:
-    """Return what S3 is to check the parts by: what the connection says, or what boto3's own uploads are checked by."""
-    config = fs.s3.meta.config
-    # Not for a connection that says "when_required": its store knows no such checksums.
-    usual = getattr(config, "request_checksum_calculation", None) == "when_supported"
-    named: str | None = fs.s3_additional_kwargs.get("ChecksumAlgorithm")
-    return named or ("CRC32" if usual else None)
+def _usual_checksum(fs: Any) -> str | None:
+    """Return what S3 is to check the parts by where the connection names nothing: what boto3's own uploads use."""
+    # Not from the client: s3fs 2026.2 forgets the credentials if that is looked at before its first request.
+    variable = "request_checksum_calculation"
+    session = fs.session or import_module("botocore.session").get_session()
+    when = fs.config_kwargs.get(variable) or session.get_config_variable(variable)
+    # Where it is "when_required", the store knows no such checksums; an older botocore knows none itself.
+    return "CRC32" if when and when.lower() == "when_supported" else None

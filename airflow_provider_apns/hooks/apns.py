@@ -551,6 +551,7 @@ class ApnsAsyncHook(BaseHook):
         self.apns_conn_id = apns_conn_id
         self.max_bytes = max_bytes
         self._account: Account | None = None
+        self._looking_up = asyncio.Lock()
         self._answers = 0
         self._paused_until = 0.0
 
@@ -568,16 +569,14 @@ class ApnsAsyncHook(BaseHook):
         :raises ApnsConnectionError: if it is incomplete.
         :raises ApnsTokenError: if the token says that it has expired.
         """
-        if self._account is not None:
+        async with self._looking_up:
+            if self._account is None:
+                account = await self._shared.lookups[self.apns_conn_id](self._read_account)
+                account.claims.check_expiry(utc_now(), self.apns_conn_id)
+                if notice := account.claims.renewal_notice(utc_now(), self.apns_conn_id):
+                    self.log.warning(notice)
+                self._account = account
             return self._account
-        account = await self._shared.lookups[self.apns_conn_id](self._read_account)
-        # Many tasks of one hook may have asked: it is news to the first of them only.
-        if account is not self._account:
-            account.claims.check_expiry(utc_now(), self.apns_conn_id)
-            if notice := account.claims.renewal_notice(utc_now(), self.apns_conn_id):
-                self.log.warning(notice)
-            self._account = account
-        return account
 
     async def _read_account(self) -> Account:
         try:

@@ -7,6 +7,7 @@ import json
 import zlib
 from collections.abc import Iterator
 from datetime import date, timedelta
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -103,18 +104,18 @@ class TestLargeReports:
     def test_download(self, s3: S3Server, apple: Emulator, status_url: str, days: dict[str, str]) -> None:
         download = ApnsHook().download_export(status_url, f"s3://store@{s3.bucket}/large.csv")
         assert download.size > 8 << 20
-        content = apple.csv("delivery", days["start_date"], days["end_date"])
-        assert s3.read("large.csv") == content
-        stored = s3.client.head_object(Bucket=s3.bucket, Key="large.csv", ChecksumMode="ENABLED")
-        # An ETag with a dash is that of an object in parts; its checksum is that of their checksums.
-        assert "-" in stored["ETag"]
-        assert stored["ChecksumCRC32"] == crc32(
-            b"".join(
-                base64.b64decode(crc32(content[start : start + PART_SIZE]))
-                for start in range(0, len(content), PART_SIZE)
-            )
-        )
+        assert s3.read("large.csv") == apple.csv("delivery", days["start_date"], days["end_date"])
+        # An ETag with a dash is that of an object in parts.
+        assert "-" in s3.client.head_object(Bucket=s3.bucket, Key="large.csv")["ETag"]
         assert uploads(s3) == []
+
+    @pytest.mark.skipif(version("moto") < "5.2", reason="moto takes no checksums before 5.2")
+    def test_the_parts_are_checked(self, s3: S3Server, apple: Emulator, status_url: str, days: dict[str, str]) -> None:
+        ApnsHook().download_export(status_url, f"s3://store@{s3.bucket}/large.csv")
+        content = apple.csv("delivery", days["start_date"], days["end_date"])
+        parts = [content[start : start + PART_SIZE] for start in range(0, len(content), PART_SIZE)]
+        stored = s3.client.head_object(Bucket=s3.bucket, Key="large.csv", ChecksumMode="ENABLED")
+        assert stored["ChecksumCRC32"] == crc32(b"".join(base64.b64decode(crc32(part)) for part in parts))
 
     def test_nothing_is_left_of_a_failed_download(self, s3: S3Server, status_url: str) -> None:
         from airflow_provider_apns.exceptions import ApnsReportTooLargeError

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
-from types import SimpleNamespace
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -12,6 +12,17 @@ from airflow_provider_apns.multipart import PART_SIZE, PARTS_AT_ONCE, MultipartU
 TARGET = {"Bucket": "bucket", "Key": "folder/key"}
 
 
+@dataclass
+class Session:
+    """What the environment, or a file of its own, tells botocore."""
+
+    when: str | None
+
+    def get_config_variable(self, name: str) -> str | None:
+        assert name == "request_checksum_calculation"
+        return self.when
+
+
 class SlowS3:
     """
     As much of the file system of s3fs as an upload needs; the first of several parts takes the longest.
@@ -19,8 +30,9 @@ class SlowS3:
     As S3 does, it insists on the checksums that an upload began with.
     """
 
-    def __init__(self, when: str = "when_supported", **additional: str) -> None:
-        self.s3 = SimpleNamespace(meta=SimpleNamespace(config=SimpleNamespace(request_checksum_calculation=when)))
+    def __init__(self, when: str | None = "when_supported", **additional: str) -> None:
+        self.session = Session(when)
+        self.config_kwargs: dict[str, str] = {}
         self.s3_additional_kwargs = additional
         self.calls: list[str] = []
         self.parts: dict[int, bytes] = {}
@@ -28,6 +40,7 @@ class SlowS3:
         self.in_flight = self.most_in_flight = 0
         self.failing: int | None = None
         self.checksum: str | None = None
+        self.confirms = True
         self._lock = threading.Lock()
 
     def split_path(self, path: str) -> tuple[str, str, None]:
@@ -45,7 +58,8 @@ class SlowS3:
 
     def create_multipart_upload(self, ChecksumAlgorithm: str | None = None, **target: str) -> dict[str, str]:
         self.checksum = ChecksumAlgorithm
-        return {"UploadId": "an-upload"}
+        confirmation = {"ChecksumAlgorithm": ChecksumAlgorithm} if ChecksumAlgorithm and self.confirms else {}
+        return {"UploadId": "an-upload", **confirmation}
 
     def upload_part(
         self, PartNumber: int, Body: bytearray, ChecksumAlgorithm: str | None = None, **target: str
@@ -135,7 +149,8 @@ def test_a_small_object_is_one_request(s3: SlowS3, upload: MultipartUpload, size
     ("s3", "checksum"),
     [
         pytest.param(SlowS3(), "CRC32", id="as boto3's own uploads"),
-        pytest.param(SlowS3("when_required"), None, id="a store that knows no checksums"),
+        pytest.param(SlowS3("WHEN_REQUIRED"), None, id="a store that knows no checksums"),
+        pytest.param(SlowS3(None), None, id="a botocore that knows none"),
         pytest.param(SlowS3(ChecksumAlgorithm="SHA256"), "SHA256", id="what the connection says"),
         pytest.param(SlowS3("when_required", ChecksumAlgorithm="CRC32C"), "CRC32C", id="what it says, required or not"),
     ],
@@ -148,8 +163,17 @@ def test_parts_are_checked_as_the_connection_says(s3: SlowS3, checksum: str | No
     assert s3.completed == [part | {f"Checksum{checksum}": "checksum-1"} if checksum else part]
 
 
-def test_a_botocore_without_such_checksums_sends_none(s3: SlowS3) -> None:
-    del s3.s3.meta.config.request_checksum_calculation
+def test_a_store_that_does_not_confirm_the_checksum_is_sent_none(s3: SlowS3, upload: MultipartUpload) -> None:
+    s3.confirms = False
+    upload.write(bytes(PART_SIZE))
+    upload.commit()
+    assert s3.completed == [{"PartNumber": 1, "ETag": "etag-1"}]
+    begun = ["create_multipart_upload", "abort_multipart_upload", "create_multipart_upload"]
+    assert s3.calls == [*begun, "upload_part", "complete_multipart_upload"]
+
+
+def test_the_connection_comes_before_the_environment(s3: SlowS3) -> None:
+    s3.config_kwargs["request_checksum_calculation"] = "when_required"
     upload = MultipartUpload(s3, "bucket/folder/key")
     upload.write(bytes(PART_SIZE))
     upload.commit()
