@@ -135,10 +135,9 @@ class World:
         apple.ledger.clear()
         if cell.fault.network:
             self._network = cell.fault.network
-            # One look-up answers all requests that ask for the host at the same time, so that as many failures as there
-            # are requests could all be one request's, which gives up after seven.
-            each = 2 if cell.fault.name == "unknown host name" else BATCH["max_concurrency"]
-            self._left = sys.maxsize if times is None else times * (each if batch else 1)
+            # One look-up answers all requests of a batch that ask for the host at the same time, so that as many
+            # failures as there are requests could all be one request's, which gives up after seven.
+            self._left = sys.maxsize if times is None else times * (2 if batch else 1)
         else:
             apple.inject(
                 Fault(
