@@ -55,21 +55,21 @@ def polls(bench: Bench, say: Callable[[str], None]) -> list[Row]:
     return [
         Row(
             "CPU per status poll in the trigger, TLS, 1,000 waiting exports",
-            "at most 1.3 times the bare loop with polls spread as ours, a third of HttpEventTrigger",
+            "at most 1.3 times the bare loop, a third of HttpEventTrigger",
             f"{ours['poll']:.0f} us, {spread:.2f} times the bare loop (and {in_step:.2f} times one with polls in step)",
             {
                 name: f"{figures['poll']:.0f} us: {ratio(figures['poll'], ours['poll'])}"
                 for name, figures in peers.items()
             },
-            spread <= 1.3 and 3 * ours["poll"] <= http["poll"],
+            max(spread, in_step) <= 1.3 and 3 * ours["poll"] <= http["poll"],
             f"{ONE_PROCESS}; the bare loop has one aiohttp session and nothing but requests, and sleeps for 0.8 to 1.0 "
             "times the interval, as ours does. Where a thousand polls come in the same instant, a turn of the event "
-            "loop serves many, and each takes less, on some machines by a quarter; but exports that wait must not come "
-            "in step, so the goal is held to the loop that spreads them. Counted from the third poll of each export "
-            "on, when every way has filled its pool of connections, and after a full garbage collection",
+            "loop serves many, and each takes less, on some machines by a quarter; exports that wait must not come in "
+            "step, but the goal is held to both loops. Counted from the third poll of each export on, when every way "
+            "has filled its pool of connections, and after a full garbage collection",
         ),
         Row(
-            "CPU until a trigger has looked once",
+            "CPU until a trigger has looked twice",
             "-",
             f"{ours['start']:.0f} us",
             {

@@ -121,7 +121,10 @@ def test_parts_come_together_in_their_order(s3: SlowS3, upload: MultipartUpload,
     upload.commit()
     assert s3.objects == {"folder/key": data}
     assert [len(part) for _, part in sorted(s3.parts.items())] == [PART_SIZE] * 4 + [11]
-    assert [(part["PartNumber"], part["ETag"]) for part in s3.completed] == [(n, f"etag-{n}") for n in range(1, 6)]
+    assert s3.completed == [
+        {"PartNumber": number, "ETag": f"etag-{number}", "ChecksumCRC32": f"checksum-{number}"}
+        for number in range(1, 6)
+    ]
 
 
 def test_a_few_parts_are_on_their_way_at_once(s3: SlowS3, upload: MultipartUpload) -> None:
