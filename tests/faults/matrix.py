@@ -113,6 +113,7 @@ class World:
         self._getaddrinfo = socket.getaddrinfo
         self._network = ""
         self._left = 0
+        self._failures: Counter[str] = Counter()
 
     def apple(self, cell: Cell) -> Any:
         return self._secure[cell.endpoint] if cell.fault.network else self._plain
@@ -135,9 +136,8 @@ class World:
         apple.ledger.clear()
         if cell.fault.network:
             self._network = cell.fault.network
-            # One look-up answers all requests of a batch that ask for the host at the same time, so that as many
-            # failures as there are requests could all be one request's, which gives up after seven.
-            self._left = sys.maxsize if times is None else times * (2 if batch else 1)
+            self._failures.clear()
+            self._left = sys.maxsize if times is None else times * (BATCH["max_concurrency"] if batch else 1)
         else:
             apple.inject(
                 Fault(
@@ -150,11 +150,27 @@ class World:
                 )
             )
         try:
-            with mock.patch("socket.getaddrinfo", self._look_up):
+            with (
+                mock.patch("socket.getaddrinfo", self._look_up),
+                mock.patch("airflow_provider_apns.hooks.apns.network_failure", self._count),
+            ):
                 yield
         finally:
             self._left = 0
             apple.clear_faults()
+
+    def _count(self, request: Any, error: BaseException) -> Any:
+        """
+        Let the network heal before a request of a batch has used up its tries.
+
+        Here they follow each other at once, so that one request could meet most of the failures meant for all.
+        """
+        from airflow_provider_apns.exports import MAX_TRIES, network_failure
+
+        self._failures[request.what] += 1
+        if self._failures[request.what] == MAX_TRIES - 2 and self._left < sys.maxsize // 2:
+            self._left = 0
+        return network_failure(request, error)
 
     def _look_up(self, host: Any, port: Any, *args: Any, **options: Any) -> Any:
         if host not in ("localhost", b"localhost"):
