@@ -218,14 +218,15 @@ async def wait_for_exports(
     """
     news = _News(len(status_urls))
     looks, pending = 0, status_urls
-    await asyncio.sleep(poll_delay(0, poke_interval) if first_delay is None else first_delay)
+    loop = asyncio.get_running_loop()
+    await asyncio.sleep(poll_delay(0, poke_interval, loop.time()) if first_delay is None else first_delay)
     while True:
         looks += 1
         states = await _look(hook, pending, max_concurrency)
         if not states:
             return
         pending = [status_url for status_url in pending if status_url in states]
-        delay = poll_delay(looks, poke_interval)
+        delay = poll_delay(looks, poke_interval, loop.time())
         news.tell(states, delay)
         del states  # thousands of triggers may be here
         await asyncio.sleep(delay)

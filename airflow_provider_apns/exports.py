@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 import random
 import re
 from collections.abc import Iterable, Mapping
@@ -57,6 +58,8 @@ MAX_RETRY_AFTER = 300.0
 
 FIRST_POLL_DELAY = 2.0
 POLL_GROWTH = 1.5
+POLL_MOMENTS = 64
+"""How many moments at which a poll can be due there are in the delay before it, or up to twice as many."""
 
 
 class Dataset(str, Enum):
@@ -926,15 +929,22 @@ def retry_delay(error: BaseException | None, tries: int) -> float:
     return min(MAX_BACKOFF, 2.0 ** (tries - 1)) * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
 
 
-def poll_delay(polls: int, ceiling: float) -> float:
+def poll_delay(polls: int, ceiling: float, now: float) -> float:
     """
     Return the seconds until the next status poll: soon at first, then slower, with jitter.
 
+    It ends at one of a few moments that all exports have in common, so that a turn of the event loop serves several
+    of them: waking up for each one by itself takes more CPU time than all of the provider's own code.
+
     :param polls: how many polls there were, none included.
     :param ceiling: the longest delay, in seconds.
+    :param now: the time of the event loop that all of them wait in, in seconds.
     """
-    delay = min(ceiling, FIRST_POLL_DELAY * POLL_GROWTH ** min(polls, 64))
-    return delay * random.uniform(0.8, 1.0)  # noqa: S311 - jitter
+    jitter = random.uniform(0.8, 1.0)  # noqa: S311
+    delay = min(ceiling, FIRST_POLL_DELAY * POLL_GROWTH ** min(polls, 64)) * jitter
+    # A power of two, so that the moments for a long delay are among those for a short one.
+    step = math.ldexp(1.0, math.frexp(delay)[1] - 1) / POLL_MOMENTS
+    return delay - (now + delay) % step
 
 
 def network_failure(request: HttpRequest, error: BaseException) -> ApnsServiceError:

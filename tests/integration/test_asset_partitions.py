@@ -47,7 +47,7 @@ def write_dag(folder: Path, outlet: str, flags: str = "") -> Path:
 def apple(monkeypatch: pytest.MonkeyPatch):
     with Emulator() as apple:
         monkeypatch.setenv("AIRFLOW_CONN_APNS_DEFAULT", apple.connection_json)
-        monkeypatch.setattr("airflow_provider_apns.batches.poll_delay", lambda polls, ceiling: 0.1)
+        monkeypatch.setattr("airflow_provider_apns.batches.poll_delay", lambda polls, ceiling, now: 0.1)
         yield apple
 
 

@@ -24,7 +24,7 @@ YESTERDAY = (datetime.now(tz=timezone.utc) - timedelta(days=1)).date()
 def apple(monkeypatch: pytest.MonkeyPatch):
     with Emulator(channels=3) as apple:
         monkeypatch.setenv("AIRFLOW_CONN_APNS_DEFAULT", apple.connection_json)
-        monkeypatch.setattr("airflow_provider_apns.batches.poll_delay", lambda polls, ceiling: 0.1)
+        monkeypatch.setattr("airflow_provider_apns.batches.poll_delay", lambda polls, ceiling, now: 0.1)
         yield apple
 
 

@@ -30,7 +30,7 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 def apple(connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
     from airflow_provider_apns import batches
 
-    monkeypatch.setattr(batches, "poll_delay", lambda polls, ceiling: 0.05)
+    monkeypatch.setattr(batches, "poll_delay", lambda polls, ceiling, now: 0.05)
     with Emulator(channels=3, processing_polls=12) as apple:
         connect(apple)
         yield apple

@@ -4,6 +4,7 @@ import base64
 import contextlib
 import dataclasses
 import json
+from collections import Counter
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta, timezone
 from email.utils import format_datetime
@@ -1104,12 +1105,21 @@ class TestRetries:
     def test_clients_do_not_come_back_in_step(self) -> None:
         for error in (ApnsServiceError("x"), ApnsServiceError("x", retry_after=5)):
             assert len({retry_delay(error, 3) for _ in range(20)}) > 10
-        assert len({poll_delay(3, 60) for _ in range(20)}) > 10
 
-    @given(st.integers(0, 100_000), st.floats(0.01, 3600))
-    def test_polls_slow_down_to_the_ceiling(self, polls: int, ceiling: float) -> None:
-        assert 0 < poll_delay(polls, ceiling) <= ceiling
-        assert poll_delay(0, 60) <= 2 < 0.8 * 60 <= poll_delay(20, 60)
+    @given(st.integers(0, 100_000), st.floats(0.01, 3600), st.floats(0, 1e7))
+    def test_polls_slow_down_to_the_ceiling(self, polls: int, ceiling: float, now: float) -> None:
+        longest = min(ceiling, 2 * 1.5 ** min(polls, 50))
+        assert 0.78 * longest < poll_delay(polls, ceiling, now) <= longest
+
+    @given(st.integers(0, 20), st.floats(1, 600), st.floats(0, 1e6))
+    def test_polls_do_not_come_in_step(self, polls: int, ceiling: float, now: float) -> None:
+        due = Counter(round(now + poll_delay(polls, ceiling, now), 6) for _ in range(1000))
+        assert max(due.values()) < 150
+
+    @given(st.floats(1, 600))
+    def test_polls_that_are_due_at_about_the_same_time_share_a_moment(self, ceiling: float) -> None:
+        due = {round(now + poll_delay(9, ceiling, now), 6) for now in (number / 4000 for number in range(1000))}
+        assert len(due) < 80
 
     @pytest.mark.parametrize("status", range(200, 600))
     def test_transient_statuses(self, status: int) -> None:
