@@ -33,7 +33,7 @@ $(READY): pyproject.toml $(CONSTRAINTS)
 LENGTHY := kills live secrets start_from_trigger ten_thousand token_life
 
 test: $(READY) ## Run the tests on the newest Airflow (ARGS="-k sensor" to choose)
-	$(BIN)/python -m pytest tests/unit tests/support tests/integration \
+	$(BIN)/python -m pytest tests/unit tests/support tests/integration tests/faults/test_regressions.py \
 		$(LENGTHY:%=--ignore=tests/integration/test_%.py) $(ARGS)
 
 test-all: $(READY) ## Run all tests on the newest Airflow, those that take their time, too

@@ -947,16 +947,21 @@ def poll_delay(polls: int, ceiling: float, now: float) -> float:
     return delay - (now + delay) % step
 
 
-def network_failure(request: HttpRequest, error: BaseException) -> ApnsServiceError:
+def network_failure(
+    request: HttpRequest, error: BaseException, handled: BaseException | None = None
+) -> ApnsServiceError:
     """
     Describe a failure below HTTP by its root cause, without the URL that a library's own text would quote.
 
     :param request: what was being sent.
     :param error: the library's error.
+    :param handled: what was being handled when the request was begun, and so is not its cause.
     """
     root = error
     for _ in range(10):
-        root = root.__cause__ or root.__context__ or _first_exception(root.args) or root
+        causes = (root.__cause__, root.__context__, _first_exception(root.args))
+        # A timeout comes of a CancelledError, which is no Exception, and says less than the timeout.
+        root = next((cause for cause in causes if isinstance(cause, Exception) and cause is not handled), root)
     detail = getattr(root, "verify_message", None) or getattr(root, "strerror", None) or type(root).__name__
     return ApnsServiceError(f"No answer from {request.server} about the {request.what}: {shorten(str(detail))}.")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
@@ -426,6 +427,7 @@ class ApnsHook(BaseHook):
 
     def _send(self, request: HttpRequest) -> requests.Response:
         proxy = proxy_for(request.server)
+        handled = sys.exc_info()[1]
         try:
             return self._session.request(
                 request.method,
@@ -438,7 +440,7 @@ class ApnsHook(BaseHook):
                 proxies={"http": proxy, "https": proxy} if proxy else None,
             )
         except BaseException as error:
-            failure = _failure(request, error)
+            failure = _failure(request, error, handled)
         # Outside of the handler: the library's error quotes the URL, and must not be chained to ours.
         raise failure
 
@@ -514,7 +516,7 @@ def _raw_chunks(response: requests.Response, what: str) -> Iterator[bytes]:
         raise failure
 
 
-def _failure(request: HttpRequest, error: BaseException) -> BaseException:
+def _failure(request: HttpRequest, error: BaseException, handled: BaseException | None) -> BaseException:
     """
     Return what to raise instead of a library's error.
 
@@ -522,7 +524,7 @@ def _failure(request: HttpRequest, error: BaseException) -> BaseException:
     their local variables have the signed URL and the token.
     """
     if isinstance(error, _NETWORK_ERRORS):
-        return network_failure(request, error)
+        return network_failure(request, error, handled)
     error.__context__ = None
     return error.with_traceback(None)
 
@@ -714,6 +716,7 @@ class ApnsAsyncHook(BaseHook):
             return HttpAnswer(response.status, response.headers, utc_now(), body.decoded())
 
     async def _send(self, request: HttpRequest, timeout: aiohttp.ClientTimeout | None = None) -> aiohttp.ClientResponse:
+        handled = sys.exc_info()[1]
         try:
             return await self._shared.session.request(
                 request.method,
@@ -725,7 +728,7 @@ class ApnsAsyncHook(BaseHook):
                 timeout=timeout or self._shared.session.timeout,
             )
         except BaseException as error:
-            failure = _failure(request, error)
+            failure = _failure(request, error, handled)
         # Outside of the handler: the library's error quotes the URL, and must not be chained to ours. `from None`,
         # since a task written in Python, not C, runs all of its coroutine within a handler of its own.
         raise failure from None

@@ -159,7 +159,7 @@ class World:
             self._left = 0
             apple.clear_faults()
 
-    def _count(self, request: Any, error: BaseException) -> Any:
+    def _count(self, request: Any, *error: Any) -> Any:
         """
         Let the network heal before a request of a batch has used up its tries.
 
@@ -170,7 +170,7 @@ class World:
         self._failures[request.what] += 1
         if self._failures[request.what] == MAX_TRIES - 2 and self._left < sys.maxsize // 2:
             self._left = 0
-        return network_failure(request, error)
+        return network_failure(request, *error)
 
     def _look_up(self, host: Any, port: Any, *args: Any, **options: Any) -> Any:
         if host not in ("localhost", b"localhost"):

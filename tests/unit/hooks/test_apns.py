@@ -343,6 +343,24 @@ class TestTransientFailures:
         ):
             await hook.request()
 
+    @pytest.mark.usefixtures("quick_timeouts")
+    async def test_an_answer_that_takes_too_long(
+        self, hook: Hook, apple: Emulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("airflow_provider_apns.hooks.apns.MAX_TRIES", 1)
+        apple.inject("request:stall:seconds=1")
+        with pytest.raises(ApnsServiceError, match=r"No answer from .*: TimeoutError\.$"):
+            await hook.request()
+
+    async def test_what_the_caller_was_handling_is_not_the_reason(self, hook: Hook, apple: Emulator) -> None:
+        apple.stop()
+        try:
+            raise LookupError
+        except LookupError:
+            with pytest.raises(ApnsServiceError, match="No answer from") as raised:
+                await hook.request()
+        assert "LookupError" not in str(raised.value)
+
     async def test_a_host_that_is_not_there(self, hook: Hook, apple: Emulator, connect: Connect) -> None:
         connect(apple, host="https://no-such-host.invalid")
         with pytest.raises(ApnsServiceError, match=r"No answer from https://no-such-host.invalid:443"):
