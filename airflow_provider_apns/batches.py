@@ -51,7 +51,7 @@ class Batch:
     def pack(self) -> str:
         """Return a compact text: 10,000 exports take some hundred kilobytes in the metadata database."""
         content = json.dumps([self.exports, self.missing], separators=(",", ":")).encode()
-        return base64.b64encode(zlib.compress(content, 9)).decode()
+        return base64.b64encode(zlib.compress(content)).decode()
 
     @classmethod
     def unpack(cls, packed: str) -> Batch:
