@@ -37,7 +37,7 @@ class Guard(NamedTuple):
 
 
 CHAINED = (
-    "            failure = _failure(request, error)\n"
+    "            failure = _failure(request, error, handled)\n"
     "        # Outside of the handler: the library's error quotes the URL, and must not be chained to ours."
 )
 
@@ -335,14 +335,14 @@ GUARDS = [
         "a library's error is not chained to ours (worker)",
         HOOK,
         CHAINED + "\n        raise failure\n\n    def test_connection",
-        "            raise _failure(request, error)\n\n    def test_connection",
+        "            raise _failure(request, error, handled)\n\n    def test_connection",
         f"{SECRETS} -k 'failed_download'",
     ),
     Guard(
         "a library's error is not chained to ours (event loop)",
         HOOK,
         CHAINED + " `from None`",
-        CHAINED.replace("error)\n", "error)\n            failure.__cause__ = error\n") + " `from None`",
+        CHAINED.replace("handled)\n", "handled)\n            failure.__cause__ = error\n") + " `from None`",
         f"{SECRETS} -k 'failed_download'",
         (("raise failure from None\n\n\nasync def", "raise failure\n\n\nasync def"),),
     ),
