@@ -59,7 +59,7 @@ MAX_RETRY_AFTER = 300.0
 FIRST_POLL_DELAY = 2.0
 POLL_GROWTH = 1.5
 POLL_MOMENTS = 64
-"""How many moments at which a poll can be due there are in the delay before it, or up to twice as many."""
+"""A delay has at least so many moments at which a poll can be due, and less than twice as many."""
 
 
 class Dataset(str, Enum):
@@ -940,7 +940,8 @@ def poll_delay(polls: int, ceiling: float, now: float) -> float:
     :param ceiling: the longest delay, in seconds.
     :param now: the time of the event loop that all of them wait in, in seconds.
     """
-    jitter = random.uniform(0.8, 1.0)  # noqa: S311
+    # No poll comes sooner than after 0.8 of the delay, although the way back to a moment can be a part of it.
+    jitter = random.uniform(0.8 + 1 / POLL_MOMENTS, 1.0)  # noqa: S311
     delay = min(ceiling, FIRST_POLL_DELAY * POLL_GROWTH ** min(polls, 64)) * jitter
     # A power of two, so that the moments for a long delay are among those for a short one.
     step = math.ldexp(1.0, math.frexp(delay)[1] - 1) / POLL_MOMENTS

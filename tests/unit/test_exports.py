@@ -1109,7 +1109,9 @@ class TestRetries:
     @given(st.integers(0, 100_000), st.floats(0.01, 3600), st.floats(0, 1e7))
     def test_polls_slow_down_to_the_ceiling(self, polls: int, ceiling: float, now: float) -> None:
         longest = min(ceiling, 2 * 1.5 ** min(polls, 50))
-        assert 0.78 * longest < poll_delay(polls, ceiling, now) <= longest
+        delays = [poll_delay(polls, ceiling, now) for _ in range(500)]
+        assert 0.8 * longest <= min(delays) <= max(delays) <= longest
+        assert poll_delay(0, 60, now) <= 2 < 0.8 * 60 <= poll_delay(20, 60, now)
 
     @given(st.integers(0, 20), st.floats(1, 600), st.floats(0, 1e6))
     def test_polls_do_not_come_in_step(self, polls: int, ceiling: float, now: float) -> None:
