@@ -9,8 +9,12 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 # Airflow reads its configuration when it is first imported, so this comes before any import of it. Variables such as
 # AIRFLOW_CONN_APNS_DEFAULT or AIRFLOW__SECRETS__BACKEND in the user's shell would leak into the tests as well.
@@ -25,6 +29,19 @@ os.environ.update(
     AIRFLOW__CORE__LOAD_EXAMPLES="False",
     AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{AIRFLOW_HOME / 'airflow.db'}",
 )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_assertrepr_compare() -> Generator[None, object, object]:
+    """
+    Tell what differs as briefly on a CI machine as elsewhere.
+
+    Where one of these variables is set, pytest compares line by line, without a limit: hours for objects of megabytes.
+    """
+    with pytest.MonkeyPatch.context() as environment:
+        for variable in ("CI", "BUILD_NUMBER"):
+            environment.delenv(variable, raising=False)
+        return (yield)
 
 
 @pytest.fixture

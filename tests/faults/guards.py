@@ -8,8 +8,11 @@ table in docs/guards.md, which ``--write`` makes, is about the code as it is.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -23,6 +26,9 @@ UNIT = "tests/unit"
 HOOK_TESTS = f"{UNIT}/hooks/test_apns.py"
 SECRETS = "tests/integration/test_secrets.py"
 REGRESSIONS = "tests/faults/test_regressions.py"
+
+LIMIT = 300
+"""Seconds that a guard's test may take: without the guard, some things never end."""
 
 
 class Guard(NamedTuple):
@@ -391,16 +397,32 @@ GUARDS = [
 ]
 
 
-def command(guard: Guard) -> str:
-    if guard.test.startswith("matrix"):
-        return f"{sys.executable} -m tests.faults.{guard.test}"
-    return f"{sys.executable} -m pytest -q -x -p no:cacheprovider --hypothesis-seed=1 {guard.test}"
+def command(guard: Guard) -> list[str]:
+    module, *arguments = shlex.split(guard.test)
+    if module == "matrix":
+        return [sys.executable, "-m", "tests.faults.matrix", *arguments]
+    return [sys.executable, "-m", "pytest", "-qx", "-p", "no:cacheprovider", "--hypothesis-seed=1", module, *arguments]
 
 
 def run(guard: Guard, tree: Path) -> tuple[int, str]:
     env = {**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
-    outcome = subprocess.run(command(guard), shell=True, cwd=tree, env=env, capture_output=True, text=True, check=False)
-    return outcome.returncode, outcome.stdout + outcome.stderr
+    with tempfile.TemporaryFile("w+") as told:
+        process = subprocess.Popen(command(guard), cwd=tree, env=env, stdout=told, stderr=told, start_new_session=True)
+        try:
+            process.wait(LIMIT)
+        except subprocess.TimeoutExpired:
+            print(f"\nended after {LIMIT} seconds", file=told, flush=True)
+        finally:
+            end(process)
+        told.seek(0)
+        return process.returncode, told.read()
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End what is left of a test, with the servers that it has started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def try_guard(guard: Guard, tree: Path) -> str:
