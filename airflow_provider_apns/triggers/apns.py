@@ -14,7 +14,7 @@ from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_apns.batches import Batch, Order, check_missing, request_exports, wait_for_exports
 from airflow_provider_apns.exceptions import ApnsError
-from airflow_provider_apns.exports import FIRST_POLL_DELAY, Window
+from airflow_provider_apns.exports import FIRST_POLL_DELAY, ExportRequest, Window
 
 if TYPE_CHECKING:
     from airflow_provider_apns.hooks.apns import ApnsAsyncHook
@@ -222,12 +222,9 @@ class ApnsRequestTrigger(_WaitingTrigger):
         }
 
     async def _wait(self, hook: ApnsAsyncHook) -> TriggerEvent:
-        today = datetime.now(tz=timezone.utc).date()
-        order = Order.read(
-            self.dataset, Window.read(self.export_start_date, self.export_end_date, today), self.channel_ids
-        )
+        requests = await asyncio.to_thread(self._requests)
         app_id = (await hook.get_account()).resolve_app_id(self.app_id)
-        batch = await request_exports(hook, order.requests(today), app_id, self.max_concurrency)
+        batch = await request_exports(hook, requests, app_id, self.max_concurrency)
         check_missing(batch, self.on_missing_channel)
         await wait_for_exports(
             hook,
@@ -236,4 +233,10 @@ class ApnsRequestTrigger(_WaitingTrigger):
             max_concurrency=self.max_concurrency,
             first_delay=self.first_delay,
         )
-        return _QuietEvent({"exports": batch.pack()})  # type: ignore[call-arg]
+        return _QuietEvent({"exports": await asyncio.to_thread(batch.pack)})  # type: ignore[call-arg]
+
+    def _requests(self) -> list[ExportRequest]:
+        """Read what is asked for; for thousands of channels that takes too long for the event loop, as packing does."""
+        today = datetime.now(tz=timezone.utc).date()
+        window = Window.read(self.export_start_date, self.export_end_date, today)
+        return Order.read(self.dataset, window, self.channel_ids).requests(today)

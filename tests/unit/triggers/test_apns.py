@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
 import pytest
 
-from airflow_provider_apns.batches import Batch
+from airflow_provider_apns.batches import Batch, Order
 from airflow_provider_apns.emulator import Emulator
 from airflow_provider_apns.exceptions import (
     ApnsConnectionError,
@@ -19,6 +21,7 @@ from airflow_provider_apns.exceptions import (
     ApnsTokenError,
     ApnsUntrustedUrlError,
 )
+from airflow_provider_apns.exports import read_channel_ids
 from airflow_provider_apns.hooks.apns import ApnsHook
 from airflow_provider_apns.triggers.apns import ApnsBatchTrigger, ApnsExportTrigger, ApnsRequestTrigger
 from tests.unit.conftest import Connect, StartApple
@@ -205,6 +208,25 @@ class TestRequestTrigger:
         batch = Batch.unpack(event["exports"])
         assert [channel for channel, _ in batch.exports] == list(apple.channel_ids)
         assert apple.ledger.posts == len(apple.channel_ids)
+
+    async def test_what_takes_long_for_many_channels_leaves_the_event_loop_to_others(
+        self, apple: Emulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        threads = []
+
+        def told(slow: Callable[..., Any]) -> Callable[..., Any]:
+            def tell(*arguments: Any) -> Any:
+                threads.append(threading.current_thread())
+                return slow(*arguments)
+
+            return tell
+
+        monkeypatch.setattr("airflow_provider_apns.batches.read_channel_ids", told(read_channel_ids))
+        monkeypatch.setattr(Order, "requests", told(Order.requests))
+        monkeypatch.setattr(Batch, "pack", told(Batch.pack))
+        await fired(request_trigger(apple))
+        assert len(threads) == 3
+        assert threading.current_thread() not in threads
 
     async def test_a_second_triggerer_gets_the_same_exports(self, apple: Emulator) -> None:
         first, second = [await fired(request_trigger(apple, dataset="delivery", channel_ids=None)) for _ in range(2)]
