@@ -32,6 +32,20 @@ def is_deferral_timeout(next_method: str, next_kwargs: Mapping[str, Any] | None)
     return next_method == "__fail__" and (next_kwargs or {}).get("error") in errors
 
 
+def deferral_limit(task: BaseOperator, timeout: float) -> float:
+    """
+    Return after how many seconds Airflow ends a task's deferral.
+
+    Airflow 2, and the start from a trigger, hold a deferral to ``execution_timeout``, too.
+
+    :param task: the task.
+    :param timeout: what it deferred itself for, in seconds.
+    """
+    if task.execution_timeout is None or (_AIRFLOW >= (3, 0) and not task.start_from_trigger):
+        return timeout
+    return min(timeout, task.execution_timeout.total_seconds())
+
+
 async def read_connection(conn_id: str, read: Callable[[Connection], T]) -> T:
     """
     Look up a connection and read it, without blocking the event loop.
@@ -51,6 +65,14 @@ async def read_connection(conn_id: str, read: Callable[[Connection], T]) -> T:
         connection: Connection = await hook_class.aget_connection(conn_id)
         return await sync_to_async(lambda: read(connection))()
     return await sync_to_async(lambda: read(hook_class.get_connection(conn_id)))()
+
+
+def sends_events(outlet: object) -> bool:
+    """Tell whether an outlet is an asset, an alias or a reference to one; for lineage, tasks may have others, too."""
+    from airflow.providers.common.compat.sdk import AssetAlias
+
+    # What they have in common has other names in Airflow 2.
+    return isinstance(outlet, AssetAlias.__bases__)
 
 
 def alias_event_extra(extra: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,8 +15,17 @@ from datetime import date
 from functools import lru_cache
 from typing import IO, TYPE_CHECKING, TypeVar
 
-from airflow_provider_apns.exceptions import ApnsInvalidRequestError, ApnsNotFoundError
-from airflow_provider_apns.exports import Dataset, ExportRequest, Window, poll_delay, read_channel_ids
+from airflow_provider_apns.exceptions import ApnsInvalidRequestError, ApnsNotFoundError, ApnsServiceError
+from airflow_provider_apns.exports import (
+    Dataset,
+    ExportRequest,
+    Window,
+    poll_delay,
+    read_channel_ids,
+    retry_delay,
+    should_retry,
+    spread,
+)
 from airflow_provider_apns.reports import Column, ReportReader, Row, documented_columns
 from airflow_provider_apns.spool import Spool
 
@@ -41,23 +50,28 @@ class Batch:
     """
     The exports that one task asked for.
 
+    :param window: the days to keep; Apple may have been asked for more. A task that is resumed must not read its
+        arguments for them once more: Airflow has rendered these anew, maybe on the day after.
     :param exports: pairs of channel id (``None`` for datasets without channels) and status URL.
     :param missing: the channels that Apple does not know.
     """
 
+    window: Window
     exports: tuple[tuple[str | None, str], ...]
     missing: tuple[str, ...] = ()
 
     def pack(self) -> str:
         """Return a compact text: 10,000 exports take some hundred kilobytes in the metadata database."""
-        content = json.dumps([self.exports, self.missing], separators=(",", ":")).encode()
-        return base64.b64encode(zlib.compress(content)).decode()
+        days = str(self.window.start), str(self.window.end)
+        content = json.dumps([*days, self.exports, self.missing], separators=(",", ":"))
+        return base64.b64encode(zlib.compress(content.encode())).decode()
 
     @classmethod
     def unpack(cls, packed: str) -> Batch:
         """Read what :meth:`pack` returned."""
-        exports, missing = json.loads(zlib.decompress(base64.b64decode(packed)))
-        return cls(tuple((channel_id, status_url) for channel_id, status_url in exports), tuple(missing))
+        start, end, exports, missing = json.loads(zlib.decompress(base64.b64decode(packed)))
+        pairs = tuple((channel_id, status_url) for channel_id, status_url in exports)
+        return cls(Window.parse(start, end), pairs, tuple(missing))
 
     @property
     def status_urls(self) -> list[str]:
@@ -92,15 +106,6 @@ class Order:
         if channel_ids:
             raise ApnsInvalidRequestError(f"channel_ids go with the channel dataset, not with '{parsed.short_name}'.")
         return cls(parsed, window)
-
-    def requests(self, today: date) -> list[ExportRequest]:
-        """
-        Return what Apple is to be asked for.
-
-        :param today: the current day in UTC.
-        """
-        window = self.window.for_apple(today)
-        return [ExportRequest(self.dataset, window, channel_id) for channel_id in self.channel_ids or (None,)]
 
 
 class Progress:
@@ -153,29 +158,37 @@ async def for_each(items: Sequence[T], work: Callable[[T], Awaitable[None]], max
 
 
 async def request_exports(
-    hook: ApnsAsyncHook, requests: Sequence[ExportRequest], app_id: str, max_concurrency: int
+    hook: ApnsAsyncHook, order: Order, *, app_id: str, today: date, max_concurrency: int
 ) -> Batch:
     """
-    Ask Apple for many reports.
+    Ask Apple for the reports of an order.
 
-    :return: the exports, in the order of the requests, and the channels that Apple does not know.
+    :param hook: the transport.
+    :param order: what to ask for.
+    :param app_id: the bundle identifier.
+    :param today: the current day in UTC.
+    :param max_concurrency: how many requests at once.
+    :return: the exports, in the order of the channels, and the channels that Apple does not know.
     """
+    window = order.window.for_apple(today)
+    channel_ids: Sequence[str | None] = order.channel_ids or (None,)
     status_urls: dict[str | None, str] = {}
     missing: set[str | None] = set()
-    progress = Progress("%s of %s exports requested.", len(requests))
+    progress = Progress("%s of %s exports requested.", len(channel_ids))
 
-    async def ask(request: ExportRequest) -> None:
+    async def ask(channel_id: str | None) -> None:
+        request = ExportRequest(order.dataset, window, channel_id)
         try:
-            status_urls[request.channel_id] = (await hook.request_export(request, app_id)).status_url
+            status_urls[channel_id] = (await hook.request_export(request, app_id)).status_url
         except ApnsNotFoundError:
-            if request.channel_id is None:
+            if channel_id is None:
                 raise
-            missing.add(request.channel_id)
+            missing.add(channel_id)
         progress.step()
 
-    await for_each(requests, ask, max_concurrency)
-    channel_ids = [request.channel_id for request in requests]
+    await for_each(channel_ids, ask, max_concurrency)
     return Batch(
+        order.window,
         tuple((channel_id, status_urls[channel_id]) for channel_id in channel_ids if channel_id in status_urls),
         tuple(channel_id for channel_id in channel_ids if channel_id is not None and channel_id in missing),
     )
@@ -207,29 +220,37 @@ async def wait_for_exports(
     first_delay: float | None = None,
 ) -> None:
     """
-    Wait until all exports can be downloaded: looking soon at first, then more rarely.
+    Wait until all exports can be downloaded: looking soon at first, then more rarely, and as late as Apple asks.
 
     :param hook: the transport.
     :param status_urls: the exports.
     :param poke_interval: the longest time between two looks at an export, in seconds.
     :param max_concurrency: how many status requests at once.
-    :param first_delay: seconds until the first look; no export is ready the moment it was requested.
+    :param first_delay: seconds until the first look, at the least; without it, those that a new export needs.
     :raises ApnsExportFailedError: as soon as one of them has failed or expired.
+    :raises ApnsServiceError: if a look has failed as often as it may be tried.
     """
     news = _News(len(status_urls))
     looks, pending = 0, status_urls
     loop = asyncio.get_running_loop()
-    await asyncio.sleep(poll_delay(0, poke_interval, loop.time()) if first_delay is None else first_delay)
+    delay = poll_delay(0, poke_interval, loop.time()) if first_delay is None else spread(first_delay)
     while True:
+        await asyncio.sleep(delay)
+        try:
+            states = await _look(hook, pending, max_concurrency)
+        except ApnsServiceError as error:
+            if should_retry(error):  # and has been tried again, in vain
+                raise
+            delay = retry_delay(error, 1)
+            log.warning("%s Looking again in %.0f s, as it asks.", error, delay)
+            continue
         looks += 1
-        states = await _look(hook, pending, max_concurrency)
         if not states:
             return
         pending = [status_url for status_url in pending if status_url in states]
         delay = poll_delay(looks, poke_interval, loop.time())
         news.tell(states, delay)
         del states  # thousands of triggers may be here
-        await asyncio.sleep(delay)
 
 
 async def _look(hook: ApnsAsyncHook, status_urls: Sequence[str], max_concurrency: int) -> dict[str, str]:
@@ -287,24 +308,22 @@ async def download_exports(
     spool: Spool,
     *,
     dataset: Dataset,
-    window: Window,
     app_id: str,
     max_concurrency: int,
 ) -> None:
     """
-    Download many reports and keep their rows of the window.
+    Download many reports and keep their rows of the batch's window.
 
     :param hook: the transport.
     :param batch: the exports.
     :param spool: where the rows go.
     :param dataset: the dataset of all of them.
-    :param window: the days to keep; Apple may have been asked for more.
     :param app_id: the bundle identifier to write into each row.
     :param max_concurrency: how many at once.
     """
     progress = Progress("%s of %s reports downloaded.", len(batch.exports))
 
-    pile = _Pile(lambda file, channel_id: read_into(spool, file, dataset, window, app_id, channel_id))
+    pile = _Pile(lambda file, channel_id: read_into(spool, file, dataset, batch.window, app_id, channel_id))
 
     async def fetch(export: tuple[str | None, str]) -> None:
         channel_id, status_url = export

@@ -54,7 +54,13 @@ MAX_ANSWER_BYTES = 1 << 20
 MAX_TRIES = 7
 MAX_BACKOFF = 32.0
 MAX_RETRY_AFTER = 300.0
-"""Seconds that are waited within one call at Apple's wish; a longer wait is left to Airflow's retries."""
+"""
+Seconds that are waited within one call at Apple's wish. Who waits for an export waits longer, too; all else is left to
+Airflow's retries.
+"""
+
+POOL_SIZE = 100
+"""The most connections that one event loop holds open, and so the most requests at once."""
 
 FIRST_POLL_DELAY = 2.0
 POLL_GROWTH = 1.5
@@ -516,7 +522,7 @@ class Export:
     :param status_url: where its status is asked for; lives for six months. No secret.
     :param status: one of :class:`ExportStatus`, or a word that Apple does not document, which means: wait on.
     :param requested_at: when Apple took the request.
-    :param data_url: the signed download URL of an export that is ready: a secret, and short-lived.
+    :param data_url: the signed download URL of an export that is ready: a secret, and short-lived. Never log it.
     :param expires_at: when ``data_url`` stops working.
     """
 
@@ -927,6 +933,11 @@ def retry_delay(error: BaseException | None, tries: int) -> float:
     if asked is not None:
         return asked + random.uniform(0, 1)  # noqa: S311 - jitter
     return min(MAX_BACKOFF, 2.0 ** (tries - 1)) * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
+
+
+def spread(delay: float) -> float:
+    """Return a delay that is longer by up to a quarter, so that what begins at the same moment does not go on so."""
+    return delay * random.uniform(1.0, 1.25)  # noqa: S311 - jitter
 
 
 def poll_delay(polls: int, ceiling: float, now: float) -> float:

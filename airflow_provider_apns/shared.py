@@ -14,6 +14,7 @@ import aiohttp
 import certifi
 
 from airflow_provider_apns.deadline import Deadline
+from airflow_provider_apns.exports import POOL_SIZE
 
 if TYPE_CHECKING:
     from airflow_provider_apns.exports import Account
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 30.0
 """Seconds without a single byte after which a try is given up."""
-
-POOL_SIZE = 100
-"""The most connections that one event loop holds open."""
 
 KEEP_ALIVE = 90.0
 """Seconds that an unused connection stays open: longer than the usual time between two looks at an export."""

@@ -51,6 +51,7 @@ from airflow_provider_apns.exports import (
     request_status,
     retry_delay,
     should_retry,
+    spread,
 )
 from airflow_provider_apns.reports import CsvCheck
 from airflow_provider_apns.storage import Download, check_free, object_path, publishing, writing_behind
@@ -678,7 +679,7 @@ class ApnsAsyncHook(BaseHook):
 
     async def _pass_pause(self) -> None:
         while (delay := self._paused_until - asyncio.get_running_loop().time()) > 0:
-            await asyncio.sleep(delay)
+            await asyncio.sleep(spread(delay))
 
     async def _ask(self, build: Build, read: Read) -> Export:
         account = self._account or await self.get_account()

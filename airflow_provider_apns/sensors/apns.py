@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_apns import _compat
-from airflow_provider_apns.exceptions import ApnsError, failing_at_once
+from airflow_provider_apns.exceptions import ApnsError, ApnsServiceError, failing_at_once
 from airflow_provider_apns.links.apns import ApnsConsoleLink
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class ApnsExportSensor(BaseSensorOperator):
             _compat.start_from_trigger(
                 self,
                 "airflow_provider_apns.triggers.apns.ApnsExportTrigger",
-                {**self._trigger_arguments(), "first_delay": 0.0},
+                {**self._trigger_arguments(), "first_delay": None},
                 next_method="execute_complete",
                 timeout=timedelta(seconds=self.timeout),
             )
@@ -130,10 +130,17 @@ class ApnsExportSensor(BaseSensorOperator):
         Take up the task; a wait whose time is up is a sensor timeout, on every Airflow.
 
         Airflow 2 would make it a failure to be retried, and Airflow 3.0 forget ``soft_fail``.
+
+        :raises ApnsServiceError: for a retry, if it was ``execution_timeout`` that ended the wait.
         """
         if not _compat.is_deferral_timeout(next_method, next_kwargs):
             return super().resume_execution(next_method, next_kwargs, context)
         from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException
 
-        outcome = AirflowSkipException if self.soft_fail or self.never_fail else AirflowSensorTimeout
-        raise outcome(f"Export {self.status_url} was not ready within {self.timeout:.0f} s.")
+        limit, is_soft = _compat.deferral_limit(self, self.timeout), self.soft_fail or self.never_fail
+        if limit < self.timeout and not is_soft:
+            raise ApnsServiceError(
+                f"Export {self.status_url} was not ready within {limit:.0f} s, the task's execution_timeout."
+            )
+        outcome = AirflowSkipException if is_soft else AirflowSensorTimeout
+        raise outcome(f"Export {self.status_url} was not ready within {limit:.0f} s.")

@@ -58,7 +58,8 @@ class ApnsToObjectStorageOperator(ExportDatesMixin, BaseOperator):
     :param app_id: bundle identifier, if not the connection's. (templated)
     :param apns_conn_id: the connection. (templated)
     :param object_storage_conn_id: the object store's connection, if the path does not name it. (templated)
-    :param overwrite: whether to replace objects that are there; without it, the task fails.
+    :param overwrite: whether to replace objects that are there; without it, the task fails, and so does a retry that
+        finds what the try before it wrote.
     :param poke_interval: the longest time between two looks at an export, in seconds.
     :param timeout: seconds after which the wait is given up.
     :param max_bytes: the largest decompressed report, a guard against decompression bombs; 4 GiB without it.
@@ -135,6 +136,7 @@ class ApnsToObjectStorageOperator(ExportDatesMixin, BaseOperator):
     def _start_from_trigger(self) -> None:
         if not self.deferrable:
             raise ValueError("start_from_trigger needs deferrable=True.")
+        self._check_options()
         arguments = {
             "dataset": self.dataset,
             "export_start_date": _text(self.export_start_date),
@@ -183,12 +185,11 @@ class ApnsToObjectStorageOperator(ExportDatesMixin, BaseOperator):
         :return: the summary.
         """
         from airflow_provider_apns.batches import Batch
-        from airflow_provider_apns.exports import Window
 
         if "error" in event:
             raise ApnsError.from_event(event)
-        job = self._job(Window.parse(self.export_start_date, self.export_end_date))
-        return self._write(context, job, Batch.unpack(event["exports"]))
+        batch = Batch.unpack(event["exports"])
+        return self._write(context, self._job(batch.window), batch)
 
     def _job(self, window: Window) -> _Job:
         """Check all that can be checked before anything is sent."""
@@ -196,14 +197,8 @@ class ApnsToObjectStorageOperator(ExportDatesMixin, BaseOperator):
         from airflow_provider_apns.hooks.apns import ApnsHook
         from airflow_provider_apns.partitions import Layout, check_destination
         from airflow_provider_apns.reports import check_output_format
-        from airflow_provider_apns.shared import POOL_SIZE
 
-        if self.on_missing_channel not in ("fail", "skip"):
-            raise ApnsInvalidRequestError(
-                f"on_missing_channel must be 'fail' or 'skip', not {self.on_missing_channel!r}."
-            )
-        if not 1 <= self.max_concurrency <= POOL_SIZE:
-            raise ApnsInvalidRequestError(f"max_concurrency must be 1 to {POOL_SIZE}, not {self.max_concurrency}.")
+        self._check_options()
         order = Order.read(self.dataset, window, self.channel_ids)
         layout = Layout.read(self.path, self.object_storage_conn_id, order.dataset)
         output_format = check_output_format(self.output_format)
@@ -211,13 +206,24 @@ class ApnsToObjectStorageOperator(ExportDatesMixin, BaseOperator):
         check_destination(layout, window, order.channel_ids, self.overwrite)
         return _Job(order, app_id, layout, output_format)
 
+    def _check_options(self) -> None:
+        from airflow_provider_apns.exports import POOL_SIZE
+
+        if self.on_missing_channel not in ("fail", "skip"):
+            raise ApnsInvalidRequestError(
+                f"on_missing_channel must be 'fail' or 'skip', not {self.on_missing_channel!r}."
+            )
+        if not 1 <= self.max_concurrency <= POOL_SIZE:
+            raise ApnsInvalidRequestError(f"max_concurrency must be 1 to {POOL_SIZE}, not {self.max_concurrency}.")
+
     async def _request(self, job: _Job, today: date) -> Batch:
         from airflow_provider_apns.batches import check_missing, request_exports
         from airflow_provider_apns.hooks.apns import ApnsAsyncHook
 
-        requests = job.order.requests(today)
         async with ApnsAsyncHook(self.apns_conn_id) as hook:
-            batch = await request_exports(hook, requests, job.app_id, self.max_concurrency)
+            batch = await request_exports(
+                hook, job.order, app_id=job.app_id, today=today, max_concurrency=self.max_concurrency
+            )
         check_missing(batch, self.on_missing_channel)
         return batch
 
@@ -266,7 +272,6 @@ class ApnsToObjectStorageOperator(ExportDatesMixin, BaseOperator):
                     batch,
                     spool,
                     dataset=job.order.dataset,
-                    window=job.order.window,
                     app_id=job.app_id,
                     max_concurrency=self.max_concurrency,
                 )
@@ -286,7 +291,7 @@ class ApnsToObjectStorageOperator(ExportDatesMixin, BaseOperator):
         from airflow.providers.common.compat.sdk import Asset, AssetAlias
 
         extra: dict[str, Any] = {"path": summary.path, "rows": summary.rows, "days": summary.days}
-        for outlet in self.outlets or ():
+        for outlet in filter(_compat.sends_events, self.outlets or ()):
             event = context["outlet_events"][outlet]
             if isinstance(outlet, AssetAlias):
                 event.add(Asset(summary.path), _compat.alias_event_extra(extra))

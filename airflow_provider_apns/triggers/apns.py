@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from collections.abc import AsyncIterator
-from datetime import datetime, timezone
+from datetime import date, datetime, timezone
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_apns.batches import Batch, Order, check_missing, request_exports, wait_for_exports
 from airflow_provider_apns.exceptions import ApnsError
-from airflow_provider_apns.exports import FIRST_POLL_DELAY, ExportRequest, Window
+from airflow_provider_apns.exports import Window
 
 if TYPE_CHECKING:
     from airflow_provider_apns.hooks.apns import ApnsAsyncHook
@@ -51,10 +51,10 @@ class _WaitingTrigger(BaseTrigger):
 
     :param apns_conn_id: the connection; nothing of its content is kept here.
     :param poke_interval: the longest time between two looks at an export, in seconds.
-    :param first_delay: seconds until the first look.
+    :param first_delay: seconds until the first look, at the least; without it, those that a new export needs.
     """
 
-    def __init__(self, *, apns_conn_id: str, poke_interval: float, first_delay: float) -> None:
+    def __init__(self, *, apns_conn_id: str, poke_interval: float, first_delay: float | None = None) -> None:
         super().__init__()
         self.apns_conn_id = apns_conn_id
         self.poke_interval = poke_interval
@@ -82,7 +82,7 @@ class ApnsExportTrigger(_WaitingTrigger):
     :param status_url: the export.
     :param apns_conn_id: the connection.
     :param poke_interval: the longest time between two looks, in seconds.
-    :param first_delay: seconds until the first look.
+    :param first_delay: seconds until the first look, at the least; without it, those that a new export needs.
     :param xcom_key: ends the task from the trigger, without a worker, and keeps the status URL under this XCom key;
         an empty key keeps none. Without it, the task is resumed.
     """
@@ -93,7 +93,7 @@ class ApnsExportTrigger(_WaitingTrigger):
         status_url: str,
         apns_conn_id: str,
         poke_interval: float,
-        first_delay: float = RESUME_DELAY,
+        first_delay: float | None = RESUME_DELAY,
         xcom_key: str | None = None,
     ) -> None:
         super().__init__(apns_conn_id=apns_conn_id, poke_interval=poke_interval, first_delay=first_delay)
@@ -131,7 +131,7 @@ class ApnsBatchTrigger(_WaitingTrigger):
     :param apns_conn_id: the connection.
     :param poke_interval: the longest time between two looks at an export, in seconds.
     :param max_concurrency: how many status requests at once.
-    :param first_delay: seconds until the first look.
+    :param first_delay: seconds until the first look, at the least.
     """
 
     def __init__(
@@ -198,7 +198,7 @@ class ApnsRequestTrigger(_WaitingTrigger):
         poke_interval: float,
         max_concurrency: int,
     ) -> None:
-        super().__init__(apns_conn_id=apns_conn_id, poke_interval=poke_interval, first_delay=FIRST_POLL_DELAY)
+        super().__init__(apns_conn_id=apns_conn_id, poke_interval=poke_interval)
         self.dataset = dataset
         self.export_start_date = export_start_date
         self.export_end_date = export_end_date
@@ -222,21 +222,20 @@ class ApnsRequestTrigger(_WaitingTrigger):
         }
 
     async def _wait(self, hook: ApnsAsyncHook) -> TriggerEvent:
-        requests = await asyncio.to_thread(self._requests)
+        today = datetime.now(tz=timezone.utc).date()
+        # Thousands of channels would block the event loop: they are read in a thread, and packed in one.
+        order = await asyncio.to_thread(self._order, today)
         app_id = (await hook.get_account()).resolve_app_id(self.app_id)
-        batch = await request_exports(hook, requests, app_id, self.max_concurrency)
+        batch = await request_exports(hook, order, app_id=app_id, today=today, max_concurrency=self.max_concurrency)
         check_missing(batch, self.on_missing_channel)
         await wait_for_exports(
             hook,
             batch.status_urls,
             poke_interval=self.poke_interval,
             max_concurrency=self.max_concurrency,
-            first_delay=self.first_delay,
         )
         return _QuietEvent({"exports": await asyncio.to_thread(batch.pack)})  # type: ignore[call-arg]
 
-    def _requests(self) -> list[ExportRequest]:
-        """Read what is asked for; for thousands of channels that takes too long for the event loop, as packing does."""
-        today = datetime.now(tz=timezone.utc).date()
+    def _order(self, today: date) -> Order:
         window = Window.read(self.export_start_date, self.export_end_date, today)
-        return Order.read(self.dataset, window, self.channel_ids).requests(today)
+        return Order.read(self.dataset, window, self.channel_ids)

@@ -106,10 +106,14 @@ def dbt(server: dict[str, Any], interval: float) -> Wait:
 def batch(server: dict[str, Any], interval: float) -> Callable[[Sequence[str]], Awaitable[None]]:
     """One trigger for all exports of a task."""
     from airflow_provider_apns.batches import Batch
+    from airflow_provider_apns.exports import Window
     from airflow_provider_apns.triggers.apns import ApnsBatchTrigger
 
+    today = datetime.now(tz=timezone.utc).date()
+    week = Window(today - timedelta(days=7), today - timedelta(days=1))
+
     def wait(urls: Sequence[str]) -> Awaitable[None]:
-        packed = Batch(tuple(zip(server["channel_ids"], urls, strict=True))).pack()
+        packed = Batch(week, tuple(zip(server["channel_ids"], urls, strict=True))).pack()
         trigger = ApnsBatchTrigger(
             exports=str(packed), apns_conn_id="apns_default", poke_interval=interval, max_concurrency=64, first_delay=0
         )

@@ -231,7 +231,8 @@ def work_with_operator(cell: Cell, apple: Any, path: Path) -> None:
 
 
 def _timeout(cell: Cell) -> float:
-    return SHORT_TIMEOUT if cell.fault.name == "unknown-status" and cell.times == "for ever" else TIMEOUT
+    endless = cell.fault.name == "unknown-status" or cell.waits_longer
+    return SHORT_TIMEOUT if endless and cell.times == "for ever" else TIMEOUT
 
 
 async def _fire(trigger: Any, timeout: float) -> Any:
@@ -359,6 +360,7 @@ def scaled() -> Iterator[None]:
     tcp_connector = hooks.aiohttp.TCPConnector
     with (
         mock.patch.object(hooks, "retry_delay", retry_delay),
+        mock.patch.object(batches, "retry_delay", retry_delay),
         mock.patch.object(hooks.aiohttp, "TCPConnector", connector),
         mock.patch.object(batches, "poll_delay", return_value=WAIT),
     ):

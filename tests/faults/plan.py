@@ -96,8 +96,8 @@ LASTING = {
 }
 """What no second try can mend, so that the very first time ends the call."""
 
-NOT_MENDED_IN_THE_CALL = {"429, Retry-After: an hour"}
-"""What is left to Airflow's retries: so long a wait would hold a worker slot."""
+LONG_WAIT = "429, Retry-After: an hour"
+"""What is left to Airflow's retries, but while waiting for an export: so long a wait would hold a worker slot."""
 
 HARMLESS = {
     "gzip-unasked",
@@ -129,8 +129,15 @@ class Cell:
         """Whether the call has to end well in spite of the fault."""
         if self.fault.name in HARMLESS:
             return True
-        lasting = self.fault.name in LASTING[self.endpoint] | NOT_MENDED_IN_THE_CALL
-        return self.times != "for ever" and not lasting and self.fault.name != "bad-number"
+        lasting = self.fault.name in LASTING[self.endpoint] | {"bad-number"}
+        left_to_airflow = self.fault.name == LONG_WAIT and not self.waits_longer
+        return self.times != "for ever" and not lasting and not left_to_airflow
+
+    @property
+    def waits_longer(self) -> bool:
+        """Whether an export is waited for at the moment, so that even a long wait is no reason to give up."""
+        waiting = self.endpoint == "status" and self.mode != "worker" and not self.after
+        return waiting and self.fault.name == LONG_WAIT
 
 
 def cells() -> list[Cell]:

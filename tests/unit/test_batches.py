@@ -32,7 +32,7 @@ from airflow_provider_apns.exceptions import (
     ApnsReportError,
     ApnsTokenError,
 )
-from airflow_provider_apns.exports import Dataset, ExportRequest, Window
+from airflow_provider_apns.exports import Dataset, Window
 from airflow_provider_apns.hooks.apns import ApnsAsyncHook
 from tests.unit.helpers import day, today
 
@@ -40,8 +40,15 @@ WEEK = Window.parse(day(-7), day(-1))
 UNKNOWN = base64.b64encode(b"no such channel!").decode()
 
 
-def channel_requests(channel_ids: tuple[str, ...]) -> list[ExportRequest]:
-    return [ExportRequest(Dataset.CHANNEL, WEEK, channel_id) for channel_id in channel_ids]
+DELIVERY = Order(Dataset.DELIVERY, WEEK)
+
+
+async def requested(hook: ApnsAsyncHook, apple: Emulator, order: Order, max_concurrency: int = 10) -> Batch:
+    return await request_exports(hook, order, app_id=apple.app_id, today=today(), max_concurrency=max_concurrency)
+
+
+def channels(*channel_ids: str) -> Order:
+    return Order(Dataset.CHANNEL, WEEK, channel_ids)
 
 
 @pytest.fixture
@@ -51,9 +58,11 @@ async def hook(apple: Emulator) -> AsyncIterator[ApnsAsyncHook]:
 
 
 class TestBatch:
-    @given(st.lists(st.tuples(st.none() | st.text(), st.text())), st.lists(st.text()))
-    def test_packs_and_unpacks(self, exports: list[tuple[str | None, str]], missing: list[str]) -> None:
-        batch = Batch(tuple(exports), tuple(missing))
+    @given(st.dates(), st.dates(), st.lists(st.tuples(st.none() | st.text(), st.text())), st.lists(st.text()))
+    def test_packs_and_unpacks(
+        self, start: date, end: date, exports: list[tuple[str | None, str]], missing: list[str]
+    ) -> None:
+        batch = Batch(Window(start, end), tuple(exports), tuple(missing))
         assert Batch.unpack(str(batch.pack())) == batch
         assert batch.status_urls == [url for _, url in exports]
 
@@ -67,21 +76,13 @@ class TestBatch:
             )
             for _ in range(10_000)
         )
-        assert len(Batch(exports).pack()) < 1_000_000
+        assert len(Batch(WEEK, exports).pack()) < 1_000_000
 
 
 class TestOrder:
     def test_channels_are_asked_for_once_each(self) -> None:
         order = Order.read("channel", WEEK, ["AAAA", "BBBB", "AAAA"])
-        assert [(request.dataset, request.channel_id) for request in order.requests(today())] == [
-            (Dataset.CHANNEL, "AAAA"),
-            (Dataset.CHANNEL, "BBBB"),
-        ]
-
-    def test_a_neighbouring_day_is_asked_for_too(self) -> None:
-        single = Window.parse(day(-1), day(-1))
-        (request,) = Order.read("delivery", single).requests(today())
-        assert request.window == Window.parse(day(-2), day(-1))
+        assert order == channels("AAAA", "BBBB")
 
     @pytest.mark.parametrize(
         ("dataset", "channel_ids", "told"),
@@ -151,31 +152,31 @@ async def test_progress_is_logged_every_few_seconds_not_for_every_export(
 
 class TestRequesting:
     async def test_all_in_order(self, apple: Emulator, hook: ApnsAsyncHook) -> None:
-        batch = await request_exports(hook, channel_requests(apple.channel_ids), apple.app_id, 4)
+        batch = await requested(hook, apple, channels(*apple.channel_ids), 4)
         assert [channel_id for channel_id, _ in batch.exports] == list(apple.channel_ids)
         assert len(set(batch.status_urls)) == len(apple.channel_ids) == apple.ledger.posts
         assert apple.ledger.max_in_flight <= 4
 
     async def test_unknown_channels_are_all_named(self, apple: Emulator, hook: ApnsAsyncHook) -> None:
         wanted = (UNKNOWN, apple.channel_ids[0], "AAAA")
-        batch = await request_exports(hook, channel_requests(wanted), apple.app_id, 4)
+        batch = await requested(hook, apple, channels(*wanted), 4)
         assert batch.missing == (UNKNOWN, "AAAA")
         assert [channel_id for channel_id, _ in batch.exports] == [apple.channel_ids[0]]
 
     async def test_404_without_a_channel_is_an_error(self, apple: Emulator, hook: ApnsAsyncHook) -> None:
         apple.inject("request:404")
         with pytest.raises(ApnsNotFoundError):
-            await request_exports(hook, [ExportRequest(Dataset.DELIVERY, WEEK)], apple.app_id, 4)
+            await requested(hook, apple, DELIVERY, 4)
 
     async def test_a_lasting_error_ends_the_batch(self, apple: Emulator, hook: ApnsAsyncHook) -> None:
         apple.rotate_token("another-token")
         with pytest.raises(ApnsTokenError):
-            await request_exports(hook, channel_requests(apple.channel_ids), apple.app_id, 2)
+            await requested(hook, apple, channels(*apple.channel_ids), 2)
         assert apple.ledger.posts < len(apple.channel_ids)
 
 
 class TestMissing:
-    some = Batch((("AAAA", "https://a/1"),), ("BBBB", "CCCC"))
+    some = Batch(WEEK, (("AAAA", "https://a/1"),), ("BBBB", "CCCC"))
 
     def test_fail(self) -> None:
         with pytest.raises(ApnsNotFoundError, match=r"2 of 3 channels \(404\): BBBB, CCCC. Nothing was written"):
@@ -187,22 +188,22 @@ class TestMissing:
 
     def test_skip_but_none_is_left(self) -> None:
         with pytest.raises(ApnsNotFoundError, match="2 of 2 channels"):
-            check_missing(Batch((), ("BBBB", "CCCC")), "skip")
+            check_missing(Batch(WEEK, (), ("BBBB", "CCCC")), "skip")
 
     @pytest.mark.parametrize("decision", ["fail", "skip"])
     def test_none_is_missing(self, decision: str) -> None:
-        check_missing(Batch((("AAAA", "https://a/1"),)), decision)
+        check_missing(Batch(WEEK, (("AAAA", "https://a/1"),)), decision)
 
 
 class TestWaiting:
     async def test_until_all_are_ready(self, apple: Emulator, hook: ApnsAsyncHook) -> None:
         apple.configure(processing_polls=2)
-        batch = await request_exports(hook, channel_requests(apple.channel_ids), apple.app_id, 10)
+        batch = await requested(hook, apple, channels(*apple.channel_ids))
         await wait_for_exports(hook, batch.status_urls, poke_interval=0.01, max_concurrency=3, first_delay=0)
         assert apple.ledger.gets == 3 * len(apple.channel_ids)
 
     async def test_those_that_are_ready_are_not_asked_for_again(self, apple: Emulator, hook: ApnsAsyncHook) -> None:
-        batch = await request_exports(hook, channel_requests(apple.channel_ids[:3]), apple.app_id, 10)
+        batch = await requested(hook, apple, channels(*apple.channel_ids[:3]))
         apple.inject(f"status:unknown-status:match={apple.channel_ids[1]},times=2")
         await wait_for_exports(hook, batch.status_urls, poke_interval=0.01, max_concurrency=3, first_delay=0)
         assert apple.ledger.gets == 3 + 1 + 1
@@ -210,25 +211,48 @@ class TestWaiting:
     @pytest.mark.parametrize("fate", ["fail", "expire"])
     async def test_one_that_fails_ends_it(self, apple: Emulator, hook: ApnsAsyncHook, fate: str) -> None:
         apple.configure(**{fate: [apple.channel_ids[2]]})
-        batch = await request_exports(hook, channel_requests(apple.channel_ids), apple.app_id, 10)
+        batch = await requested(hook, apple, channels(*apple.channel_ids))
         with pytest.raises(ApnsExportFailedError) as raised:
             await wait_for_exports(hook, batch.status_urls, poke_interval=0.01, max_concurrency=3, first_delay=0)
         assert batch.status_urls[2] in str(raised.value)
 
-    async def test_the_first_look_is_not_at_once(
-        self, apple: Emulator, hook: ApnsAsyncHook, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        batch = await request_exports(hook, channel_requests(apple.channel_ids[:1]), apple.app_id, 1)
+    @pytest.fixture
+    def waits(self, apple: Emulator, monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, int]]:
+        """Seconds that would have been waited, and how many looks there had been before."""
         waits: list[tuple[float, int]] = []
 
         async def sleep(seconds: float) -> None:
             waits.extend([(seconds, apple.ledger.gets)] if seconds else [])
 
         monkeypatch.setattr(batches.asyncio, "sleep", sleep)
+        return waits
+
+    async def test_the_first_look_is_not_at_once(
+        self, apple: Emulator, hook: ApnsAsyncHook, waits: list[tuple[float, int]]
+    ) -> None:
+        batch = await requested(hook, apple, DELIVERY)
         await wait_for_exports(hook, batch.status_urls, poke_interval=60, max_concurrency=1)
-        assert len(waits) == 1
-        assert 1 <= waits[0][0] <= 2
-        assert waits[0][1] == 0
+        ((seconds, looks),) = waits
+        assert 1 <= seconds <= 2
+        assert looks == 0
+
+    async def test_first_looks_after_a_restart_do_not_come_in_step(
+        self, apple: Emulator, hook: ApnsAsyncHook, waits: list[tuple[float, int]]
+    ) -> None:
+        batch = await requested(hook, apple, DELIVERY)
+        for _ in range(20):
+            await wait_for_exports(hook, batch.status_urls, poke_interval=60, max_concurrency=1, first_delay=7)
+        assert all(7 <= seconds <= 8.75 for seconds, _ in waits)
+        assert len({seconds for seconds, _ in waits}) == 20
+
+    @pytest.mark.parametrize("order", [DELIVERY, None], ids=["one export", "a batch"])
+    async def test_it_waits_as_long_as_apple_asks(
+        self, apple: Emulator, hook: ApnsAsyncHook, waits: list[tuple[float, int]], order: Order | None
+    ) -> None:
+        batch = await requested(hook, apple, order or channels(*apple.channel_ids))
+        apple.inject("status:503:retry_after=900")
+        await wait_for_exports(hook, batch.status_urls, poke_interval=60, max_concurrency=3)
+        assert [900 <= seconds <= 901 for seconds, _ in waits] == [False, True]
 
 
 class TestDownloading:
@@ -240,11 +264,9 @@ class TestDownloading:
     ) -> None:
         monkeypatch.setattr(batches, "_READ_TOGETHER", together)
         monkeypatch.setattr(batches, "_SMALL", small)
-        batch = await request_exports(hook, channel_requests(apple.channel_ids), apple.app_id, 10)
+        batch = await requested(hook, apple, channels(*apple.channel_ids))
         with new_spool(Dataset.CHANNEL) as spool:
-            await download_exports(
-                hook, batch, spool, dataset=Dataset.CHANNEL, window=WEEK, app_id=apple.app_id, max_concurrency=3
-            )
+            await download_exports(hook, batch, spool, dataset=Dataset.CHANNEL, app_id=apple.app_id, max_concurrency=3)
             rows = list(spool.read())
         assert [row[:3] for row in rows] == [
             (each, apple.app_id, channel_id) for each in WEEK.days() for channel_id in sorted(apple.channel_ids)
@@ -253,12 +275,10 @@ class TestDownloading:
         assert apple.ledger.downloads == len(apple.channel_ids)
 
     async def test_only_the_days_that_were_asked_for(self, apple: Emulator, hook: ApnsAsyncHook) -> None:
-        batch = await request_exports(hook, [ExportRequest(Dataset.DELIVERY, WEEK)], apple.app_id, 1)
         single = Window.parse(day(-3), day(-3))
+        batch = await requested(hook, apple, Order(Dataset.DELIVERY, single))
         with new_spool(Dataset.DELIVERY) as spool:
-            await download_exports(
-                hook, batch, spool, dataset=Dataset.DELIVERY, window=single, app_id="app", max_concurrency=1
-            )
+            await download_exports(hook, batch, spool, dataset=Dataset.DELIVERY, app_id="app", max_concurrency=1)
             rows = list(spool.read())
         assert {row[0] for row in rows} == {single.start}
         assert [column.name for column in spool.columns] == ["date", "app_id", "push_type", "status", "count"]

@@ -166,6 +166,20 @@ class TestFailing:
         with pytest.raises(expected):
             run(task)
 
+    @pytest.mark.parametrize("soft_fail", [False, True])
+    def test_an_execution_timeout_that_ends_the_wait_is_retried(self, status_url: str, soft_fail: bool) -> None:
+        task = sensor(status_url, soft_fail=soft_fail, timeout=3600, execution_timeout=timedelta(minutes=5))
+        task.start_from_trigger = True  # Airflow 2 holds every deferral to it
+        expected: type[Exception] = AirflowSkipException if soft_fail else ApnsServiceError
+        with pytest.raises(expected, match="within 300 s"):
+            task.resume_execution(*TIMED_OUT, {})  # type: ignore[arg-type]
+
+    def test_an_execution_timeout_is_not_that_of_the_wait(self, status_url: str) -> None:
+        pytest.importorskip("airflow.sdk", reason="Airflow 2 holds every deferral to it")
+        task = sensor(status_url, timeout=3600, execution_timeout=timedelta(minutes=5))
+        with pytest.raises(AirflowSensorTimeout, match="within 3600 s"):
+            task.resume_execution(*TIMED_OUT, {})  # type: ignore[arg-type]
+
     def test_an_error_of_another_version_of_the_provider_is_retried(self, status_url: str) -> None:
         event = {"error": "ApnsErrorOfTheFuture", "message": "Something new."}
         with pytest.raises(ApnsError, match=r"Something new\."):

@@ -14,11 +14,11 @@ from typing import Any
 
 import pyarrow.parquet
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
+from airflow.providers.common.compat.sdk import AirflowFailException, Asset, TaskDeferred
 
 from airflow_provider_apns.batches import Batch
 from airflow_provider_apns.emulator import Emulator
-from airflow_provider_apns.exceptions import ApnsError, ApnsServiceError
+from airflow_provider_apns.exceptions import ApnsError, ApnsInvalidRequestError, ApnsServiceError
 from airflow_provider_apns.partitions import file_name_of
 from airflow_provider_apns.transfers.apns_to_object_storage import ApnsToObjectStorageOperator
 from tests.unit.conftest import Connect
@@ -146,10 +146,12 @@ class TestOneExport:
 
     def test_outlets_are_told(self, apple: Emulator, tmp_path: Path) -> None:
         events: Any = defaultdict(lambda: SimpleNamespace(extra={}))
+        asset, table = Asset("s3://metrics/apns"), object()
         operator = task(tmp_path / "x.csv")
-        operator.outlets = ["an asset"]  # type: ignore[list-item]
+        operator.outlets = [table, asset]  # type: ignore[list-item]
         run(operator, {"outlet_events": events})
-        assert events["an asset"].extra == {
+        assert list(events) == [asset]
+        assert events[asset].extra == {
             "path": str(tmp_path / "x.csv"),
             "rows": 7,
             "days": [str(each) for each in DAYS],
@@ -290,6 +292,19 @@ class TestBadArguments:
             run(task(**{"path": tmp_path / "x.csv", **changes}))
         assert apple.ledger.connections == 0
 
+    @pytest.mark.parametrize(
+        ("changes", "told"),
+        [
+            ({"on_missing_channel": "ignore"}, "must be 'fail' or 'skip'"),
+            ({"max_concurrency": 101}, "must be 1 to 100"),
+        ],
+    )
+    def test_are_refused_in_the_dag_file_where_no_worker_looks_at_them(
+        self, changes: dict[str, Any], told: str
+    ) -> None:
+        with pytest.raises(ApnsInvalidRequestError, match=told):
+            task("x.csv", deferrable=True, start_from_trigger=True, **changes)
+
     def test_without_pyarrow_the_task_fails_when_it_starts(
         self, apple: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -345,13 +360,15 @@ class TestFailing:
     def test_a_task_that_is_resumed_after_midnight_takes_the_days_it_asked_for(
         self, apple: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        operator = task(tmp_path / "x.csv", start_date=day(-30), end_date=day(-1), deferrable=True)
         with pytest.raises(TaskDeferred) as deferral:
-            operator.execute({})  # type: ignore[typeddict-item]
+            task(tmp_path / "x.csv", start_date=day(-30), end_date=day(-1), deferrable=True).execute({})  # type: ignore[typeddict-item]
         tomorrow = datetime.combine(today() + timedelta(days=1), datetime.min.time(), timezone.utc)
         monkeypatch.setattr("airflow_provider_apns.hooks.apns.utc_now", lambda: tomorrow)
         _, arguments = deferral.value.trigger.serialize()
-        summary = operator.execute_complete({}, {"exports": arguments["exports"]})  # type: ignore[typeddict-item]
+        # Airflow renders the templates anew: one that counts from the current day gives other days now.
+        resumed = task(tmp_path / "x.csv", start_date=day(-29), end_date=day(0), deferrable=True)
+        summary = resumed.execute_complete({}, {"exports": arguments["exports"]})  # type: ignore[typeddict-item]
+        assert (summary["days"][0], summary["days"][-1]) == (day(-30), day(-1))
         assert summary["rows"] == 30
 
 

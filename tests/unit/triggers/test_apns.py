@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_apns.batches import Batch, Order
+from airflow_provider_apns.batches import Batch
 from airflow_provider_apns.emulator import Emulator
 from airflow_provider_apns.exceptions import (
     ApnsConnectionError,
@@ -21,7 +21,7 @@ from airflow_provider_apns.exceptions import (
     ApnsTokenError,
     ApnsUntrustedUrlError,
 )
-from airflow_provider_apns.exports import read_channel_ids
+from airflow_provider_apns.exports import Window, read_channel_ids
 from airflow_provider_apns.hooks.apns import ApnsHook
 from airflow_provider_apns.triggers.apns import ApnsBatchTrigger, ApnsExportTrigger, ApnsRequestTrigger
 from tests.unit.conftest import Connect, StartApple
@@ -37,9 +37,10 @@ def requested(apple: Emulator) -> str:
 
 def requested_channels(apple: Emulator) -> Batch:
     return Batch(
+        Window.parse(*WEEK),
         tuple(
             (channel, ApnsHook().request_export("channel", *WEEK, channel).status_url) for channel in apple.channel_ids
-        )
+        ),
     )
 
 
@@ -192,17 +193,13 @@ class TestBatchTrigger:
         assert batch.status_urls[3] in str(error)
 
     async def test_shows_itself_shortly_in_airflows_log(self, apple: Emulator) -> None:
-        batch = Batch(((None, requested(apple)),) * 200)
+        batch = Batch(Window.parse(*WEEK), ((None, requested(apple)),) * 200)
         (event,) = [event async for event in batch_trigger(batch).run()]
         assert len(repr(event)) < 100
         assert len(str(event)) < 100
 
 
 class TestRequestTrigger:
-    @pytest.fixture(autouse=True)
-    def no_first_delay(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("airflow_provider_apns.triggers.apns.FIRST_POLL_DELAY", 0.01)
-
     async def test_requests_and_waits(self, apple: Emulator) -> None:
         event = await fired(request_trigger(apple))
         batch = Batch.unpack(event["exports"])
@@ -222,10 +219,9 @@ class TestRequestTrigger:
             return tell
 
         monkeypatch.setattr("airflow_provider_apns.batches.read_channel_ids", told(read_channel_ids))
-        monkeypatch.setattr(Order, "requests", told(Order.requests))
         monkeypatch.setattr(Batch, "pack", told(Batch.pack))
         await fired(request_trigger(apple))
-        assert len(threads) == 3
+        assert len(threads) == 2
         assert threading.current_thread() not in threads
 
     async def test_a_second_triggerer_gets_the_same_exports(self, apple: Emulator) -> None:
