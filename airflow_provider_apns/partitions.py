@@ -98,9 +98,16 @@ def check_destination(layout: Layout, window: Window, channel_ids: Sequence[str]
 
     :raises ApnsStorageError: naming the first object that is in the way.
     """
-    if not overwrite:
-        for key in layout.keys(window, channel_ids):
-            check_free(object_path(layout.path_of(key), layout.conn_id), overwrite)
+    if overwrite:
+        return
+
+    def check(key: tuple[object, ...]) -> None:
+        check_free(object_path(layout.path_of(key), layout.conn_id), overwrite)
+
+    keys = layout.keys(window, channel_ids)
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        while some := list(islice(keys, 4 * _AT_ONCE)):
+            list(threads.map(check, some))
 
 
 def write_objects(
