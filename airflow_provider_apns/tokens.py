@@ -26,8 +26,8 @@ class Secret(str):
     """
     A string that shows itself only to code that asks for the string.
 
-    ``repr`` and formatting mask it, so that neither a traceback that prints local variables nor a log line
-    about the object around it gives it away.
+    ``repr`` and f-strings mask it, so that neither a traceback that prints local variables nor a log line about the
+    object around it gives it away. ``str()`` and ``%s`` do not: what sends it needs the string.
     """
 
     __slots__ = ()
