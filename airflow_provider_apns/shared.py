@@ -7,17 +7,13 @@ import os
 import ssl
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 import aiohttp
 import certifi
 
 from airflow_provider_apns.deadline import Deadline
-from airflow_provider_apns.exports import POOL_SIZE
-
-if TYPE_CHECKING:
-    from airflow_provider_apns.exports import Account
+from airflow_provider_apns.exports import POOL_SIZE, Account
 
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 30.0
