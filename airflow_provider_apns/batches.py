@@ -139,8 +139,9 @@ async def for_each(items: Sequence[T], work: Callable[[T], Awaitable[None]], max
     :param work: what to do.
     :param max_concurrency: how many at once.
     """
-    if len(items) == 1:
-        await work(items[0])  # A task and a gathering would cost more than a poll's own code.
+    if len(items) < 2:
+        for item in items:
+            await work(item)  # A task would cost more than a poll's own code.
         return
     left = iter(items)
 
@@ -150,11 +151,14 @@ async def for_each(items: Sequence[T], work: Callable[[T], Awaitable[None]], max
 
     workers = [asyncio.ensure_future(take()) for _ in range(min(max_concurrency, len(items)))]
     try:
-        await asyncio.gather(*workers)
+        # Not gather: if a worker fails at the moment when all are to end, it tells of the failure, and they go on.
+        ended, _ = await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
     finally:
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
+    for worker in ended:
+        worker.result()
 
 
 async def request_exports(

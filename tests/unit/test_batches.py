@@ -30,6 +30,7 @@ from airflow_provider_apns.exceptions import (
     ApnsInvalidRequestError,
     ApnsNotFoundError,
     ApnsReportError,
+    ApnsServiceError,
     ApnsTokenError,
 )
 from airflow_provider_apns.exports import Dataset, Window
@@ -132,6 +133,21 @@ class TestForEach:
             await for_each(range(100), work, 3)
         assert begun == [0, 1, 2]
         assert cancelled == [0, 1]
+
+    async def test_who_ends_it_is_heard_whatever_fails_at_that_moment(self) -> None:
+        async def work(item: int) -> None:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                if item == 0:
+                    raise ApnsServiceError("just before") from None
+                raise
+
+        ended = asyncio.ensure_future(for_each(range(3), work, 3))
+        await asyncio.sleep(0.01)
+        ended.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await ended
 
 
 async def test_progress_is_logged_every_few_seconds_not_for_every_export(
