@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import sys
-from collections import defaultdict
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from types import SimpleNamespace
@@ -145,13 +144,19 @@ class TestOneExport:
             assert [row["date"] for row in read_csv(tmp_path / f"date={each}" / "report.csv")] == [str(each)]
 
     def test_outlets_are_told(self, apple: Emulator, tmp_path: Path) -> None:
-        events: Any = defaultdict(lambda: SimpleNamespace(extra={}))
+        asked, event = [], SimpleNamespace(extra={})
+
+        class Events:
+            def __getitem__(self, outlet: object) -> SimpleNamespace:
+                asked.append(outlet)
+                return event
+
         asset, table = Asset("s3://metrics/apns"), object()
         operator = task(tmp_path / "x.csv")
         operator.outlets = [table, asset]  # type: ignore[list-item]
-        run(operator, {"outlet_events": events})
-        assert list(events) == [asset]
-        assert events[asset].extra == {
+        run(operator, {"outlet_events": Events()})
+        assert asked == [asset]
+        assert event.extra == {
             "path": str(tmp_path / "x.csv"),
             "rows": 7,
             "days": [str(each) for each in DAYS],
