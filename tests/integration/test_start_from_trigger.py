@@ -98,7 +98,7 @@ def test_how_many_workers_a_task_costs(tmp_path: Path) -> None:
     dags.mkdir()
     (dags / "from_trigger.py").write_text(DAG_FILE)
     with Emulator(channels=4, processing_seconds=1) as apple, Emulator() as busy:
-        busy.inject(Fault("status", "429", retry_after="3600", times=1))
+        busy.inject(Fault("request", "429", retry_after="3600", times=1))
         env = {
             "AIRFLOW_CONN_APNS_DEFAULT": apple.connection_json,
             "AIRFLOW_CONN_APNS_BUSY": busy.connection_json,
