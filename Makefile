@@ -15,7 +15,7 @@ BIN := .venv/bin
 READY := .venv/ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup test test-all lint test-matrix test-distributed test-lowest test-ui demo docs build constraints clean fault-matrix guards fuzz bench
+.PHONY: help setup test test-all lint test-matrix test-distributed test-stores test-lowest test-ui demo docs build constraints clean fault-matrix guards fuzz bench
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,22 +26,26 @@ setup: $(READY) ## Make .venv with the newest Airflow, this package and every to
 $(READY): pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) uv
-	$(BIN)/uv pip install --quiet --python .venv --constraints $(CONSTRAINTS) --editable '.[amazon,parquet]' --group dev
+	$(BIN)/uv pip install --quiet --python .venv --constraints $(CONSTRAINTS) --editable '.[amazon,channels,emulator,parquet]' --group dev
 	@touch $@
 
 # What kills whole deployments, or runs every sample and fault, takes its time: `make test-all`.
-LENGTHY := kills live secrets start_from_trigger ten_thousand token_life
+LENGTHY := all_channels kills live secrets sensor_outcomes ten_thousand token_life ways_to_run
 
-test: $(READY) ## Run the tests on the newest Airflow (ARGS="-k sensor" to choose)
-	$(BIN)/python -m pytest tests/unit tests/support tests/integration tests/faults/test_regressions.py \
+test: $(READY) ## Run the tests on the newest Airflow (ARGS="-k sensor" to choose, ARGS="-n 0 --pdb" to look into one)
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal -m "not live" \
+		tests/unit tests/support tests/integration tests/faults/test_regressions.py \
 		$(LENGTHY:%=--ignore=tests/integration/test_%.py) $(ARGS)
 
 test-all: $(READY) ## Run all tests on the newest Airflow, those that take their time, too
 	$(BIN)/python -m pytest $(ARGS)
 
-lint: $(READY) ## Check style (ruff) and types (mypy)
+lint: $(READY) ## Check style (ruff), arrows between modules (import-linter), their length and types (mypy)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache --no-logo
+	@find airflow_provider_apns -name '*.py' -exec awk \
+		'FNR == 301 { print FILENAME ": more than 300 lines"; long = 1 } END { exit long }' {} +
 	$(BIN)/mypy
 
 test-matrix: $(READY) ## Run the unit tests and the main job on every supported Airflow (ONLY="2.11 3.3.2-py3.13" to choose)
@@ -64,6 +68,16 @@ $(DISTRIBUTED)/ready: $(READY) pyproject.toml constraints/distributed.txt
 
 test-distributed: $(DISTRIBUTED)/ready ## Kill parts of a whole distributed deployment, and show that nothing is lost or leaked
 	$(DISTRIBUTED)/bin/python -m tests.system $(ARGS)
+
+STORES := .venvs/stores
+$(STORES)/ready: $(READY) pyproject.toml constraints/stores.txt
+	$(BIN)/uv venv --quiet --clear --python $(PYTHON) $(STORES)
+	$(BIN)/uv pip install --quiet --python $(STORES) --constraints constraints/stores.txt \
+		--editable '.[amazon,azure,channels,emulator,google,parquet]' --group test --group stores apache-airflow==$(AIRFLOW)
+	@touch $@
+
+test-stores: $(STORES)/ready ## Publish to real stores: S3, Azurite and an emulator of Google Cloud Storage
+	$(STORES)/bin/python -m pytest tests/stores $(ARGS)
 
 BENCH := .venvs/bench
 $(BENCH)/ready: $(READY) pyproject.toml constraints/bench.txt
@@ -100,8 +114,8 @@ clean: ## Remove what make has made
 fault-matrix: $(READY) ## Let everything go wrong in every way, and write docs/fault-matrix.md
 	$(BIN)/python -m tests.faults.matrix --write docs/fault-matrix.md $(ARGS)
 
-guards: $(READY) ## Take each guard away, see its test fail, and write docs/guards.md
-	$(BIN)/python -m tests.faults.guards --write docs/guards.md $(ARGS)
+guards: $(READY) ## Change each line of the modules that guard, one at a time, and see a test fail (mutmut)
+	$(BIN)/python -m tests.faults.guards
 
 # Atheris has wheels for few releases of Python, so it has an environment of its own, with nothing but what it looks at.
 FUZZ := .venvs/fuzz

@@ -7,6 +7,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _ARTICLE = "https://developer.apple.com/documentation/pushkit/exporting-broadcast-push-notification-metrics"
+_KEYS = "https://developer.apple.com/account/resources/authkeys/list"
 _INTEGRATION = "Apple Push Notification service (APNs)"
 
 
@@ -24,7 +25,7 @@ def get_provider_info() -> dict[str, Any]:
                 "tags": ["service"],
             }
         ],
-        "hooks": [_modules("hooks.apns")],
+        "hooks": [_modules("hooks.apns", "hooks.apns_async")],
         "triggers": [_modules("triggers.apns")],
         "sensors": [_modules("sensors.apns")],
         "operators": [_modules("operators.apns")],
@@ -68,6 +69,32 @@ def get_provider_info() -> dict[str, Any]:
                             "tells how to make a token.",
                         },
                     },
+                    "key_id": {
+                        "label": "Key ID",
+                        "schema": {
+                            "type": ["string", "null"],
+                            "description_md": "For listing channels only: the ten characters that [Apple's developer "
+                            f"account]({_KEYS}) shows beside the key.",
+                        },
+                    },
+                    "private_key": {
+                        "label": "Private key (.p8)",
+                        "schema": {
+                            "type": ["string", "null"],
+                            "format": "password",
+                            "description_md": "For listing channels only: the whole text of the .p8 file that [Apple's "
+                            f"developer account]({_KEYS}) gives out once. Restrict the key to production and to this "
+                            "app's topic.",
+                        },
+                    },
+                    "channels_host": {
+                        "label": "Channels host",
+                        "schema": {
+                            "type": ["string", "null"],
+                            "description_md": "Leave it empty for Apple's own, which lists the channels: "
+                            "https://api-manage-broadcast.push.apple.com:2196",
+                        },
+                    },
                     "trusted_hosts": {
                         "label": "Trusted hosts",
                         "schema": {
@@ -83,5 +110,5 @@ def get_provider_info() -> dict[str, Any]:
     }
 
 
-def _modules(module: str) -> dict[str, Any]:
-    return {"integration-name": _INTEGRATION, "python-modules": [f"{__name__}.{module}"]}
+def _modules(*modules: str) -> dict[str, Any]:
+    return {"integration-name": _INTEGRATION, "python-modules": [f"{__name__}.{module}" for module in modules]}

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import datetime, timezone
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow import __version__ as _airflow_version
 
 if TYPE_CHECKING:
-    from datetime import timedelta
-
-    from airflow.providers.common.compat.sdk import BaseOperator, Connection
+    from airflow.providers.common.compat.sdk import BaseOperator, Connection, Context
 
 T = TypeVar("T")
 
@@ -26,6 +25,15 @@ def mask_secret(secret: str) -> None:
     import_module("airflow.utils.log.secrets_masker" if _AIRFLOW < (3, 0) else "airflow.sdk.log").mask_secret(secret)
 
 
+def gauge(name: str, value: float, tags: dict[str, str]) -> None:
+    """Set one of Airflow's metrics, wherever this version of Airflow has them."""
+    for module in ("airflow.sdk.observability.stats", "airflow.observability.stats", "airflow.stats"):
+        with suppress(ImportError, AttributeError):
+            stats: Any = import_module(module)
+            getattr(stats, "Stats", stats).gauge(name, value, tags=tags)
+            return
+
+
 def is_deferral_timeout(next_method: str, next_kwargs: Mapping[str, Any] | None) -> bool:
     """Tell whether a task is resumed because its trigger's time is up, which Airflow 2 puts in other words."""
     errors = ("Trigger timeout", "Trigger/execution timeout")
@@ -36,12 +44,12 @@ def deferral_limit(task: BaseOperator, timeout: float) -> float:
     """
     Return after how many seconds Airflow ends a task's deferral.
 
-    Airflow 2, and the start from a trigger, hold a deferral to ``execution_timeout``, too.
+    Airflow 2 holds a deferral to ``execution_timeout``, too.
 
     :param task: the task.
     :param timeout: what it deferred itself for, in seconds.
     """
-    if task.execution_timeout is None or (_AIRFLOW >= (3, 0) and not task.start_from_trigger):
+    if task.execution_timeout is None or _AIRFLOW >= (3, 0):
         return timeout
     return min(timeout, task.execution_timeout.total_seconds())
 
@@ -55,16 +63,60 @@ async def read_connection(conn_id: str, read: Callable[[Connection], T]) -> T:
 
     :param conn_id: the connection.
     :param read: what reads it.
+    :raises AirflowNotFoundException: if there is no such connection.
     """
-    from airflow.providers.common.compat.sdk import BaseHook
+    from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
     from asgiref.sync import sync_to_async
 
     hook_class: Any = BaseHook
     # Without arguments: where the caller handles an exception, asgiref adds a frame with them to its traceback.
     if hasattr(hook_class, "aget_connection"):
-        connection: Connection = await hook_class.aget_connection(conn_id)
-        return await sync_to_async(lambda: read(connection))()
+        # Where `dag.test()` runs a trigger, this lookup does not reach Airflow's database; the other one does.
+        with suppress(AirflowNotFoundException):
+            connection: Connection = await hook_class.aget_connection(conn_id)
+            return await sync_to_async(lambda: read(connection))()
     return await sync_to_async(lambda: read(hook_class.get_connection(conn_id)))()
+
+
+def first_start(task: BaseOperator, context: Context) -> datetime | None:
+    """
+    Tell when a task was first started, its retries included, but not what was before it was cleared.
+
+    Airflow 3.0 to 3.2 tell a worker nothing of the tries before; there, the answer is always ``None``.
+
+    :param task: the running task.
+    :param context: its context.
+    :return: ``None`` if this is the first start.
+    """
+    if "ti" not in context:
+        return None
+    ti: Any = context["ti"]
+    # As Airflow counts: a task that is cleared may be tried as often again.
+    first_try = (ti.max_tries or 0) - (task.retries or 0) + 1
+    if _AIRFLOW < (3, 0):
+        return _first_start_in_history(ti, first_try) if ti.try_number > first_try else None
+    store: Any = context.get("task_state_store")
+    if store is None:
+        return None
+    key = f"start_of_try_{first_try}"
+    if stored := store.get(key):
+        return datetime.fromisoformat(stored)
+    store.set(key, datetime.now(tz=timezone.utc).isoformat())
+    return None
+
+
+def _first_start_in_history(ti: Any, first_try: int) -> datetime | None:
+    """Ask Airflow 2's database, which a worker has, too."""
+    from airflow.utils.session import create_session
+    from sqlalchemy import func, select
+
+    history: Any = import_module("airflow.models.taskinstancehistory").TaskInstanceHistory
+    same = (getattr(history, name) == getattr(ti, name) for name in ("dag_id", "task_id", "run_id", "map_index"))
+    with create_session() as session:
+        start: datetime | None = session.scalar(
+            select(func.min(history.start_date)).where(*same, history.try_number >= first_try)
+        )
+    return start
 
 
 def sends_events(outlet: object) -> bool:
@@ -90,46 +142,3 @@ def check_asset_partitions() -> None:
     """
     if not AIRFLOW_V_3_3_PLUS:
         raise ValueError("asset_partitions needs Airflow 3.3 or newer: leave it out.")
-
-
-def start_from_trigger(
-    task: BaseOperator, trigger: str, arguments: Mapping[str, Any], next_method: str, timeout: timedelta
-) -> None:
-    """
-    Let a task begin in the triggerer, without a worker.
-
-    :param task: the task.
-    :param trigger: the trigger's class path.
-    :param arguments: the trigger's arguments; those that are template fields of the task are rendered there.
-    :param next_method: the task's method that takes up the event.
-    :param timeout: how long the trigger may run.
-    :raises ValueError: where it cannot work: before Airflow 3.3, which renders no templates in the triggerer, and with
-        an argument that Airflow 3.3 would not resolve there.
-    """
-    if not AIRFLOW_V_3_3_PLUS:
-        raise ValueError("start_from_trigger needs Airflow 3.3 or newer: leave it out.")
-    for name, value in arguments.items():
-        _check_renders_in_triggerer(name, value)
-    from airflow.triggers.base import StartTriggerArgs
-
-    task.start_trigger_args = StartTriggerArgs(
-        trigger_cls=trigger, trigger_kwargs=dict(arguments), next_method=next_method, timeout=timeout
-    )
-    task.start_from_trigger = True
-
-
-def _check_renders_in_triggerer(name: str, value: object) -> None:
-    if isinstance(value, (list, tuple)):
-        for item in value:
-            _check_renders_in_triggerer(name, item)
-    elif not isinstance(value, (str, int, float, type(None))):
-        raise ValueError(
-            f"start_from_trigger: {name} must be plain text or a template, not {type(value).__name__}, which reaches "
-            "the triggerer unresolved. An upstream task's output can be given as "
-            "\"{{ ti.xcom_pull(task_ids='request_export', map_indexes=-1) }}\"."
-        )
-    elif isinstance(value, str) and re.search(r"xcom_pull\((?![^)]*map_indexes)", value):
-        raise ValueError(
-            f"start_from_trigger: {name} pulls an XCom without map_indexes, which never returns in the triggerer: "
-            "write xcom_pull(task_ids=…, map_indexes=-1)."
-        )

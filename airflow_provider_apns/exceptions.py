@@ -1,4 +1,4 @@
-"""One family of errors: what happened, to which export, what to do next, and whether a retry can mend it."""
+"""One family of errors: what happened, to which export, what to do next, and whether a retry can fix it."""
 
 from __future__ import annotations
 
@@ -37,6 +37,10 @@ class ApnsConnectionError(ApnsError):
     """The Airflow connection lacks a field, or holds one that cannot be used."""
 
 
+class ApnsConfigurationError(ApnsError):
+    """The environment that the task runs in cannot work: a proxy setting, a certificate bundle, a missing extra."""
+
+
 class ApnsInvalidRequestError(ApnsError):
     """The arguments break one of Apple's rules; nothing was sent."""
 
@@ -46,7 +50,7 @@ class ApnsRefusedError(ApnsError):
 
 
 class ApnsTokenError(ApnsError):
-    """Apple does not accept the data export token, or it has expired."""
+    """Apple does not accept the data export token or the authentication key, or the token has expired."""
 
 
 class ApnsNotFoundError(ApnsError):
@@ -71,7 +75,7 @@ class ApnsStorageError(ApnsError):
 
 class ApnsServiceError(ApnsError):
     """
-    A failure that time can mend: no connection, 408, 429, 5xx, or an answer that is not the documented one.
+    A failure that time can fix: no connection, 408, 429, 5xx, or an answer that is not the documented one.
 
     :param message: what happened.
     :param retry_after: seconds that the service asked to wait, if it did.
@@ -86,14 +90,27 @@ class ApnsServiceError(ApnsError):
         self.slow_down = slow_down
 
 
+class ApnsNetworkError(ApnsServiceError):
+    """No answer came: a name that does not resolve, a refused connection, a certificate, a proxy, silence."""
+
+
+class ApnsChannelsError(ApnsError):
+    """Some channels could not be exported, each for a reason that the error names."""
+
+
 class ApnsReportError(ApnsServiceError):
     """The downloaded body is not the whole CSV of the expected dataset."""
+
+
+class ApnsWriteError(ApnsServiceError):
+    """The object store or file system did not take an object; nothing of it shows."""
 
 
 _FAMILY: dict[str, type[ApnsError]] = {
     cls.__name__: cls
     for cls in (
         ApnsConnectionError,
+        ApnsConfigurationError,
         ApnsInvalidRequestError,
         ApnsRefusedError,
         ApnsTokenError,
@@ -103,7 +120,10 @@ _FAMILY: dict[str, type[ApnsError]] = {
         ApnsReportTooLargeError,
         ApnsStorageError,
         ApnsServiceError,
+        ApnsNetworkError,
+        ApnsChannelsError,
         ApnsReportError,
+        ApnsWriteError,
     )
 }
 
@@ -111,7 +131,7 @@ _FAMILY: dict[str, type[ApnsError]] = {
 @contextmanager
 def failing_at_once() -> Iterator[None]:
     """
-    Turn errors that no retry can mend into ``AirflowFailException``, so that Airflow does not retry them.
+    Turn errors that no retry can fix into ``AirflowFailException``, so that Airflow does not retry them.
 
     Works as a ``with`` block and as a decorator of an operator's method.
     """

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_apns.exports import APPLE_API_URL
+from airflow_provider_apns.protocol.account import APPLE_API_URL
 
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
 
-    from airflow_provider_apns.partitions import Written
+    from airflow_provider_apns.storage import Download
 
 
-def lineage_of(source: str, objects: Iterable[Written]) -> OperatorLineage[Any, Any]:
+def lineage_of(source: str, objects: Iterable[Download]) -> OperatorLineage[Any, Any]:
     """
     Describe a task's input and outputs; called by Airflow's openlineage provider, which is then installed.
 
@@ -30,7 +30,7 @@ def lineage_of(source: str, objects: Iterable[Written]) -> OperatorLineage[Any, 
     outputs = []
     for written in objects:
         namespace, name = object_name(written.path)
-        statistics = OutputStatisticsOutputDatasetFacet(rowCount=written.rows, size=written.size)
+        statistics = OutputStatisticsOutputDatasetFacet(rowCount=getattr(written, "rows", None), size=written.size)
         outputs.append(OutputDataset(namespace, name, outputFacets={"outputStatistics": statistics}))
     return OperatorLineage(inputs=[InputDataset(APPLE_API_URL, f"apns/{source}")], outputs=outputs)
 

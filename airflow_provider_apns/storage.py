@@ -1,30 +1,27 @@
-"""Publishing an object whole or not at all, on any fsspec store: write beside, verify, publish."""
+"""Publishing an object whole or not at all, on any fsspec file system."""
 
 from __future__ import annotations
 
 import hashlib
-import io
+import logging
 import os
+import stat
 import uuid
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any, cast
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from airflow_provider_apns.exceptions import ApnsStorageError
-from airflow_provider_apns.multipart import MultipartUpload
+from airflow_provider_apns._templates import has_template
+from airflow_provider_apns.exceptions import ApnsError, ApnsStorageError, ApnsWriteError
+from airflow_provider_apns.protocol.texts import shorten, without_secrets
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-_ALL_OR_NOTHING = {"s3", "s3a", "gs", "gcs"}
-"""Stores where an upload shows only once it is complete, and whose fsspec files can be discarded until then."""
-
-_BLOCK_SIZE = 8 << 20
-
-_PIECES_BEHIND = 8
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -42,68 +39,52 @@ class Download:
     sha256: str
 
 
-class ObjectWriter:
-    """
-    A binary file-like object that counts and hashes what is written to it.
-
-    :param handle: where the bytes go.
-    :param path: the object's final path.
-    """
-
-    def __init__(self, handle: IO[bytes], path: str) -> None:
-        self._handle = handle
-        self._hash = hashlib.sha256()
-        self._path = path
-        self._size = 0
-        self.closed = False
-
-    def write(self, data: bytes) -> int:
-        """Write bytes, and return how many."""
-        self._handle.write(data)
-        self._hash.update(data)
-        self._size += memoryview(data).nbytes
-        return memoryview(data).nbytes
-
-    def tell(self) -> int:
-        """Return the number of bytes written."""
-        return self._size
-
-    def flush(self) -> None:
-        """Do nothing: the object becomes visible as a whole, when it is published."""
-
-    def writable(self) -> bool:
-        """Return that it can be written to."""
-        return True
-
-    def readable(self) -> bool:
-        """Return that it cannot be read."""
-        return False
-
-    def seekable(self) -> bool:
-        """Return that it cannot seek."""
-        return False
-
-    def result(self) -> Download:
-        """Return what was written so far."""
-        return Download(self._path, self._size, self._hash.hexdigest())
-
-
 def object_path(path: str | ObjectStoragePath, conn_id: str | None = None) -> ObjectStoragePath:
     """
     Return a destination as an ``ObjectStoragePath``.
 
     :param path: a URL such as ``s3://conn_id@bucket/key`` or ``file:///tmp/x.csv``, or a local path.
     :param conn_id: the object store's connection, if the URL does not name it.
-    :raises ApnsStorageError: if it names no object.
+    :raises ApnsStorageError: if it names no object, or its file system or connection is not there.
     """
-    from airflow.providers.common.compat.sdk import ObjectStoragePath
+    from airflow.providers.common.compat.sdk import AirflowException, ObjectStoragePath
 
-    if isinstance(path, ObjectStoragePath):
-        return path
+    if not isinstance(path, (str, os.PathLike, ObjectStoragePath)):
+        raise ApnsStorageError(f"path must be a text, not {type(path).__name__}: {path!r:.80}.")
     text = str(path)
+    if has_template(text):
+        raise ApnsStorageError(f"path {text!r} has a template in it that Airflow has not rendered.")
     if not text.strip() or text.endswith("/"):
-        raise ApnsStorageError(f"path {text!r} names no object: give a full path such as s3://bucket/key.csv.")
-    return ObjectStoragePath(text, conn_id=conn_id) if conn_id else ObjectStoragePath(text)
+        raise _names_no_object(text)
+    # gcsfs would look up the bucket's layout first: one more right, and a minute's wait where that is out of reach.
+    os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
+    try:
+        if not isinstance(path, ObjectStoragePath):
+            path = ObjectStoragePath(text, conn_id=conn_id) if conn_id else ObjectStoragePath(text)
+        if named := conn_id or urlsplit(text).netloc.rpartition("@")[0]:
+            _check_connection(named)
+        fs = path.fs
+    except ImportError as error:
+        raise ApnsStorageError(f"path {text!r} needs a package that is not installed: {error}.") from error
+    except (ValueError, FileNotFoundError, AirflowException) as error:
+        raise ApnsStorageError(f"path {text!r} cannot be used: {error}.") from error
+    if _puts_objects(fs) and "/" not in path.path.strip("/"):
+        raise _names_no_object(text)
+    if path.path.rpartition("/")[2] != text.rpartition("/")[2]:  # of ? and # at its end, or both in it, a part is lost
+        raise ApnsStorageError(f"path {text!r} cannot be used: Airflow takes it for {path}. Give it another name.")
+    return path
+
+
+def _names_no_object(text: str) -> ApnsStorageError:
+    return ApnsStorageError(f"path {text!r} names no object: give a full path such as s3://bucket/key.csv.")
+
+
+@cache
+def _check_connection(conn_id: str) -> None:
+    """Look a connection up: for S3, Airflow would go on without one that is not there."""
+    from airflow.providers.common.compat.sdk import BaseHook
+
+    BaseHook.get_connection(conn_id)
 
 
 def check_free(path: ObjectStoragePath, overwrite: bool) -> None:
@@ -116,111 +97,147 @@ def check_free(path: ObjectStoragePath, overwrite: bool) -> None:
         raise ApnsStorageError(f"{path} exists already and overwrite is false: remove it, or set overwrite=True.")
 
 
-@contextmanager
-def publishing(path: ObjectStoragePath) -> Iterator[ObjectWriter]:
+def read(path: ObjectStoragePath) -> bytes | None:
     """
-    Write an object that becomes visible, whole, only when the block ends without an exception.
+    Return an object's content, or ``None`` where there is none.
 
-    A plain ``with path.open("wb")`` would publish a truncated object on most stores when its block fails.
+    Who may only write an object cannot know what is there: that it is not read, is told in the log.
+    """
+    try:
+        return fetch(path)
+    except PermissionError as error:
+        log.warning("%s may not be read (%s), so stored rows that this run does not bring are replaced.", path, error)
+        return None
+
+
+def fetch(path: ObjectStoragePath) -> bytes | None:
+    """
+    Return an object's content, or ``None`` where there is none.
+
+    :raises PermissionError: if it may not be read.
+    """
+    try:
+        content: bytes = path.fs.cat_file(path.path)
+    except FileNotFoundError:
+        return None
+    except Exception as error:
+        if _is_refusal(error):
+            raise PermissionError(_detail(error)) from error
+        raise
+    return content
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Tell whether a store refused to do what it was asked for; Azure's and Google's have no class for that."""
+    return getattr(error, "status_code", None) in (401, 403) or str(error).startswith("Forbidden")
+
+
+def _detail(error: Exception) -> str:
+    return shorten(without_secrets(str(error))) or type(error).__name__
+
+
+def publish(path: ObjectStoragePath, data: bytes, content_type: str) -> Download:
+    """
+    Write an object that readers see whole or not at all, whatever dies when.
+
+    An object store shows an object when its one request is complete, and needs the right to write that object, and no
+    other. On a file system, the object is written beside, synced and renamed.
 
     :param path: the destination; what is there is replaced.
-    :return: a context manager that yields the writer.
+    :param data: its content.
+    :param content_type: what it is, for stores that keep that.
+    :raises ApnsStorageError: if the destination is a folder.
+    :raises ApnsWriteError: if it cannot be written.
     """
-    with _way_to_publish(path)(path.fs, path.path) as handle:
-        yield ObjectWriter(handle, str(path))
+    try:
+        _write(path.fs, path.path, data, content_type)
+    except ApnsError:
+        raise
+    except Exception as error:  # Each store has errors of its own, with no class in common.
+        raise ApnsWriteError(f"{path} could not be written: {_detail(error)}.") from error
     _report_lineage(path)
+    return Download(str(path), len(data), hashlib.sha256(data).hexdigest())
 
 
-def _way_to_publish(path: ObjectStoragePath) -> Callable[[Any, str], AbstractContextManager[Any]]:
-    if hasattr(path.fs, "call_s3"):  # the file system of s3fs
-        return _upload_parts
-    return _upload if path.protocol in _ALL_OR_NOTHING else _write_beside
+def _write(fs: Any, target: str, data: bytes, content_type: str) -> None:
+    if getattr(fs, "local_file", False):
+        _write_local_file(target, data)
+    elif hasattr(fs, "service_client"):  # the file system of adlfs
+        _write_azure_blob(fs, target, data, content_type)
+    elif _puts_objects(fs):
+        fs.pipe_file(target, data, **_content_type_argument(fs, content_type))
+    else:
+        _write_remote_file(fs, target, data)
 
 
-@contextmanager
-def writing_behind(write: Callable[[bytes], object]) -> Iterator[Callable[[bytes], None]]:
-    """
-    Write in a thread, so that one piece is hashed and stored while the next is received and decompressed.
+def _puts_objects(fs: Any) -> bool:
+    """Tell whether a file system has its own way to write an object: in one request, as object stores do."""
+    base: Any = import_module("fsspec.asyn")
+    if isinstance(fs, base.AsyncFileSystem):
+        return type(fs)._pipe_file is not base.AsyncFileSystem._pipe_file
+    return type(fs).pipe_file is not base.AbstractFileSystem.pipe_file
 
-    :param write: what writes, called with one piece at a time, in order.
-    :return: a context manager that yields what to call instead; it raises, a few pieces later, what ``write`` raised.
-        When the block ends without an exception, all has been written.
-    """
-    behind: deque[Future[object]] = deque()
-    thread = ThreadPoolExecutor(1, "apns-write")
 
-    def pass_on(piece: bytes) -> None:
-        if len(behind) == _PIECES_BEHIND:
-            behind.popleft().result()
-        behind.append(thread.submit(write, piece))
+def _content_type_argument(fs: Any, content_type: str) -> dict[str, str]:
+    if hasattr(fs, "call_s3"):  # the file system of s3fs
+        return {"ContentType": content_type}
+    return {"content_type": content_type} if "gs" in fs.protocol else {}
 
+
+def _write_azure_blob(fs: Any, target: str, data: bytes, content_type: str) -> None:
+    """Write past adlfs, which takes a name with brackets for a URL, and fails on it after it has written it."""
+    azure: Any = import_module("azure.storage.blob")
+    container, _, name = target.lstrip("/").partition("/")
+
+    async def upload() -> None:
+        async with fs.service_client.get_blob_client(container, name) as blob:
+            settings = azure.ContentSettings(content_type=content_type)
+            await blob.upload_blob(data, overwrite=True, content_settings=settings)
+
+    import_module("fsspec.asyn").sync(fs.loop, upload)
+
+
+def _write_local_file(target: str, data: bytes) -> None:
+    path = os.path.realpath(target)  # A symbolic link stays one.
+    if os.path.isdir(path):
+        raise ApnsStorageError(f"{target} is a folder: give the full path of the object.")
+    folder = os.path.dirname(path)
+    os.makedirs(folder, exist_ok=True)
+    beside = os.path.join(folder, _name_beside())
     try:
-        yield pass_on
-        for written in behind:
-            written.result()
-    finally:
-        thread.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def _upload_parts(fs: Any, target: str) -> Iterator[MultipartUpload]:
-    upload = MultipartUpload(fs, target)
-    try:
-        yield upload
-        upload.commit()
+        with open(beside, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileNotFoundError):
+            os.chmod(beside, stat.S_IMODE(os.stat(path).st_mode))
+        os.replace(beside, path)
     except BaseException:
-        with suppress(Exception):  # A store that has failed may fail again; the first failure is the one to tell of.
-            upload.discard()
+        with suppress(OSError):
+            os.unlink(beside)
         raise
 
 
-@contextmanager
-def _upload(fs: Any, target: str) -> Iterator[IO[bytes]]:
-    handle = fs.open(target, "wb", block_size=_BLOCK_SIZE, autocommit=False)
-    try:
-        yield cast("IO[bytes]", handle)
-        # Not ``close(); commit()``: closing with autocommit sends a small object in one request instead of three.
-        handle.autocommit = True
-        handle.close()
-    except BaseException:
-        # Marked as closed so that the garbage collector does not close, and thereby publish, it after all.
-        handle.closed = True
-        with suppress(Exception):  # A store that has failed may fail again; the first failure is the one to tell of.
-            handle.discard()
-        raise
-
-
-@contextmanager
-def _write_beside(fs: Any, target: str) -> Iterator[IO[bytes]]:
+def _write_remote_file(fs: Any, target: str, data: bytes) -> None:
     if fs.isdir(target):  # A move would end inside of it.
         raise ApnsStorageError(f"{target} is a folder: give the full path of the object.")
-    folder, slash, name = target.rpartition("/")
-    beside = f"{folder}{slash}.{name}.{uuid.uuid4().hex}.part"
+    folder, slash, _ = target.rpartition("/")
+    if folder:
+        fs.makedirs(folder, exist_ok=True)
+    beside = f"{folder}{slash}{_name_beside()}"
     try:
-        with _create(fs, beside, folder) as handle:
-            yield handle
-            _sync(handle)
+        with fs.open(beside, "wb") as file:
+            file.write(data)
         fs.mv(beside, target)
     except BaseException:
-        with suppress(Exception):
+        with suppress(Exception):  # A store that has failed may fail again; the first failure is the one to tell of.
             fs.rm_file(beside)
         raise
 
 
-def _create(fs: Any, path: str, folder: str) -> IO[bytes]:
-    try:
-        return cast("IO[bytes]", fs.open(path, "wb"))
-    except FileNotFoundError:
-        fs.makedirs(folder, exist_ok=True)
-        return cast("IO[bytes]", fs.open(path, "wb"))
-
-
-def _sync(handle: Any) -> None:
-    """Bring a local file to the disk before it is renamed, so that a power cut leaves no empty file behind."""
-    handle.flush()
-    local_file = getattr(handle, "f", None)
-    if isinstance(local_file, io.IOBase):
-        os.fsync(local_file.fileno())
+def _name_beside() -> str:
+    # Hidden, and short: the object's own name may be as long as a name can be.
+    return f".apns-{uuid.uuid4().hex}.part"
 
 
 def _report_lineage(path: ObjectStoragePath) -> None:

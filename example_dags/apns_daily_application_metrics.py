@@ -1,9 +1,11 @@
 """
-# Daily application metrics
+# Days by hand: three tasks
 
-Three tasks: ask Apple for yesterday's broadcast metrics of the app, wait until the report is built, and bring the
-CSV into the object store. Each morning's file has the last two complete days, since Apple exports no single day;
-`example_dags/apns_one_task.py` keeps exactly one.
+Request the app's metrics from Apple, wait until the report is built, and write Apple's CSV as it is. The days are given
+by hand, so they follow the run's data interval: each morning's file has the last two days that are over (Apple exports
+no single day).
+
+To keep a path complete without any of this, use one task, as in `example_dags/apns_one_task.py`.
 """
 
 from __future__ import annotations
@@ -19,13 +21,13 @@ from airflow_provider_apns.sensors.apns import ApnsExportSensor
 
 LAKE = os.environ.get("APNS_EXAMPLE_LAKE", "file:///tmp/apns")
 
-# The last complete day: the one on which the run's data interval began; for a run without one, the day before the run.
+# The last day that is over: the day on which the run's data interval began, or the day before a run that has none.
 LAST_DAY = (
     "(data_interval_start if data_interval_start is defined else dag_run.run_after - macros.timedelta(days=1)) | ds"
 )
 
-# In Airflow 3, "@daily" or a bare cron text gives a run no data interval, and its `ds` is the day of the run, which
-# is not over. This timetable gives the run at 06:00 on the 24th the interval that began on the 23rd, on Airflow 2, too.
+# In Airflow 3, "@daily" or a bare cron text gives a run no data interval, and its `ds` is the day of the run, which is
+# not over. This timetable gives the run at 06:00 on the 24th the interval that began on the 23rd, on every Airflow.
 with DAG(
     dag_id="apns_daily_application_metrics",
     schedule=CronDataIntervalTimetable("0 6 * * *", timezone="UTC"),
@@ -38,8 +40,8 @@ with DAG(
     request = ApnsRequestExportOperator(
         task_id="request_export",
         dataset="application",
-        start_date=f"{{{{ macros.ds_add({LAST_DAY}, -1) }}}}",
-        end_date=f"{{{{ {LAST_DAY} }}}}",
+        first_day=f"{{{{ macros.ds_add({LAST_DAY}, -1) }}}}",
+        last_day=f"{{{{ {LAST_DAY} }}}}",
     )
     wait = ApnsExportSensor(
         task_id="wait_for_export",

@@ -1,9 +1,9 @@
 """
-# The hook alone, in TaskFlow
+# The hook, in TaskFlow
 
-For those who like Python better than operators: the same job with `ApnsHook` and `@task.sensor`, ending in a task that
-reads the CSV from the object store and tells what a person wants to know: how many of the published broadcasts'
-messages were delivered, and whether the app's subscribers grow.
+For those who prefer Python to operators: the same job with `ApnsHook` and `@task.sensor`. The last task reads the CSV
+from the object store and answers two questions: how many messages were delivered per published broadcast, and whether
+the app's subscribers grow.
 """
 
 from __future__ import annotations
@@ -12,18 +12,12 @@ import os
 
 import pendulum
 from airflow.providers.common.compat.sdk import DAG, ObjectStoragePath, PokeReturnValue, task
-from airflow.timetables.interval import CronDataIntervalTimetable
 
 LAKE = os.environ.get("APNS_EXAMPLE_LAKE", "file:///tmp/apns")
 
-# The last complete day: the one on which the run's data interval began; for a run without one, the day before the run.
-LAST_DAY = (
-    "(data_interval_start if data_interval_start is defined else dag_run.run_after - macros.timedelta(days=1)) | ds"
-)
-
 with DAG(
     dag_id="apns_taskflow_hook",
-    schedule=CronDataIntervalTimetable("0 6 * * *", timezone="UTC"),
+    schedule="0 6 * * *",
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
     default_args={"retries": 3, "retry_delay": pendulum.duration(minutes=5)},
@@ -32,8 +26,13 @@ with DAG(
 ) as dag:
 
     @task
+    def yesterday() -> str:
+        """Return the last day that is over, in UTC."""
+        return pendulum.yesterday("UTC").to_date_string()
+
+    @task
     def request(last_day: str) -> str:
-        """Ask for the fortnight that ends on a day, and return the status URL."""
+        """Ask for the two weeks that end on a day, and return the status URL."""
         from airflow_provider_apns.hooks.apns import ApnsHook
 
         first_day = pendulum.parse(last_day).subtract(days=13).to_date_string()
@@ -41,7 +40,7 @@ with DAG(
 
     @task.sensor(mode="reschedule", poke_interval=60, timeout=6 * 60 * 60)
     def wait(status_url: str) -> PokeReturnValue:
-        """Look once a minute whether Apple has built the report."""
+        """Ask once a minute whether Apple has built the report."""
         from airflow_provider_apns.hooks.apns import ApnsHook
 
         export = ApnsHook().get_export(status_url).check()
@@ -49,18 +48,18 @@ with DAG(
 
     @task
     def download(status_url: str, last_day: str) -> str:
-        """Bring the CSV into the object store, and return its path."""
+        """Write the CSV to the object store, and return its path."""
         from airflow_provider_apns.hooks.apns import ApnsHook
 
-        return ApnsHook().download_export(status_url, f"{LAKE}/fortnight/{last_day}.csv").path
+        return ApnsHook().download_export(status_url, f"{LAKE}/two-weeks/{last_day}.csv").path
 
     @task
     def summarise(path: str) -> dict[str, float]:
-        """Compute deliveries per published broadcast, and the trend of the subscribers."""
+        """Compute deliveries per published broadcast, and how the subscribers have changed."""
         import csv
 
         days = list(csv.DictReader(ObjectStoragePath(path).read_text().splitlines()))
-        # A count of -1 is withheld by Apple to keep people anonymous: it is not a number, and must not be summed.
+        # Apple withholds a count by writing -1, to keep people anonymous. It is not a number and must not be summed.
         known = [day for day in days if day["Broadcasts Delivered"] != "-1" and day["Unique Subscribers"] != "-1"]
         if not known:
             return {}
@@ -74,5 +73,5 @@ with DAG(
         print(summary)
         return summary
 
-    last_day = f"{{{{ {LAST_DAY} }}}}"
+    last_day = yesterday()
     summarise(download(wait(request(last_day)), last_day))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from scripts.matrix import COMPAT, DAYS, ROOT, UV, find_python
+from scripts.matrix import COMPAT, DAYS, EXTRAS, PARALLEL, ROOT, UV, find_python
 
 VENV = ROOT / ".venvs" / "lowest"
 PYTHONS = ("3.10", "3.11", "3.12")  # the lowest versions have no wheels for newer ones
@@ -22,14 +22,16 @@ def main() -> int:
     days = ["--exclude-newer", min(DAYS.values()), "--exclude-newer-package", "=".join(COMPAT)]
     install = [UV, "pip", "install", "--quiet", "--python", VENV, *days]
     subprocess.run([UV, "venv", "--quiet", "--clear", "--python", python, VENV], check=True)
-    subprocess.run([*install, "--resolution", "lowest-direct", "--editable", f"{ROOT}[amazon,parquet]"], check=True)
+    package = f"{ROOT}[{','.join(EXTRAS)}]"
+    subprocess.run([*install, "--resolution", "lowest-direct", "--editable", package], check=True)
     # The test tools are not what is tested here: they are as new as the rest.
     kept = subprocess.run(
         [UV, "pip", "freeze", "--exclude-editable", "--python", VENV], capture_output=True, check=True
     )
     tools = [*install, "--constraints", "-", "--group", f"{ROOT / 'pyproject.toml'}:test"]
     subprocess.run(tools, input=kept.stdout, check=True)
-    return subprocess.run([VENV / "bin" / "python", "-m", "pytest", "tests/unit"], cwd=ROOT, check=False).returncode
+    pytest = [VENV / "bin" / "python", "-m", "pytest", *PARALLEL, "tests/unit"]
+    return subprocess.run(pytest, cwd=ROOT, check=False).returncode
 
 
 if __name__ == "__main__":

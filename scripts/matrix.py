@@ -37,8 +37,10 @@ NEWEST = "3.3.2"
 # Older worlds have the oldest common-compat that we accept: users take it with this package, whatever their Airflow.
 COMPAT = ("apache-airflow-providers-common-compat", "2026-03-21")
 
+PARALLEL = ["--numprocesses", "auto", "--dist", "worksteal"]
+
 # What the tests need. The newest world also pins every other extra and the developers' tools.
-EXTRAS = ["amazon", "parquet"]
+EXTRAS = ["amazon", "channels", "emulator", "parquet"]
 
 
 class World(NamedTuple):
@@ -120,7 +122,7 @@ def run_tests(world: World) -> tuple[bool, str]:
     """Run the unit tests and the main job there; return whether they passed and pytest's own summary."""
     environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
     environment["PATH"] = f"{world.venv / 'bin'}{os.pathsep}{environment['PATH']}"
-    command = [world.venv / "bin" / "python", "-m", "pytest", "-m", "not integration or main_job"]
+    command = [world.venv / "bin" / "python", "-m", "pytest", "-m", "not integration or main_job", *PARALLEL]
     summary = "pytest did not come to its end"
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout or ():

@@ -31,6 +31,12 @@ os.environ.update(
 )
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name what may be made anew each time (gzip with its time, keys): a test has the same name in each worker."""
+    is_long = (isinstance(val, bytes) and len(val) > 20) or (isinstance(val, str) and "\n" in val and len(val) > 100)
+    return f"{argname}-{len(val)}" if is_long else None
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_assertrepr_compare() -> Generator[None, object, object]:
     """

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from airflow_provider_apns.emulator.faults import Fault
     from airflow_provider_apns.emulator.ledger import Ledger
-    from airflow_provider_apns.emulator.runner import Emulator
+    from airflow_provider_apns.emulator.server import Emulator
     from airflow_provider_apns.emulator.settings import Settings
 
 __all__ = ["Emulator", "Fault", "Ledger", "Settings"]
 
-_HOMES = {"Emulator": "runner", "Fault": "faults", "Ledger": "ledger", "Settings": "settings"}
+_HOMES = {"Emulator": "server", "Fault": "faults", "Ledger": "ledger", "Settings": "settings"}
 
 
 def __getattr__(name: str) -> Any:

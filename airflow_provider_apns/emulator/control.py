@@ -1,62 +1,94 @@
-"""The control interface under ``/_emulator/``, for an emulator that runs in another process.
-
-========  ==============  =====================================================================================
-method    path            what it does
-========  ==============  =====================================================================================
-`GET`     ``ledger``      the counts; with ``?records`` every request too
-`DELETE`  ``ledger``      forgets them
-`POST`    ``faults``      injects a fault or a list of them, each in text form or as an object
-`DELETE`  ``faults``      lets everything go well again
-`POST`    ``token``       replaces the token: ``{"token": "..."}``
-`GET`     ``connection``  the Airflow connection that leads here
-`GET`     ``channels``    the identifiers of all channels
-`GET`     ``csv``         the CSV that is served for ``?dataset=&start=&end=&channel_id=``
-========  ==============  =====================================================================================
-"""
+"""The control interface under ``/_emulator/``, for an emulator that runs in another process."""
 
 from __future__ import annotations
 
 import ipaddress
 import json
-from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from airflow_provider_apns.emulator.data import Query
+from aiohttp import web
+
+from airflow_provider_apns.emulator.answers import csv_answer, json_answer
 from airflow_provider_apns.emulator.faults import Fault
-from airflow_provider_apns.emulator.settings import find_dataset
-from airflow_provider_apns.emulator.wire import Answer, send
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable
 
-    from aiohttp import web
-
-    from airflow_provider_apns.emulator.server import Service
-
-    Control = Callable[[Service, Mapping[str, str], Any], Answer]
-
-_DONE = Answer.of_json({})
+    from airflow_provider_apns.emulator.channels import ChannelService
 
 
-async def control(service: Service, request: web.BaseRequest) -> web.StreamResponse:
-    """Answer a request to the control interface.
+def control(service: ChannelService) -> web.Application:
+    """Build the application to serve under ``/_emulator``.
 
     :param service: the emulator to look at or to steer
-    :param request: the request
     """
-    return await send(request, _answer(service, request, await request.read()))
+    routes = web.RouteTableDef()
+
+    @routes.get("/ledger")
+    async def ledger(request: web.Request) -> web.Response:
+        return json_answer(service.ledger.as_dict(records="records" in request.query))
+
+    @routes.delete("/ledger")
+    async def clear_ledger(request: web.Request) -> web.Response:
+        service.ledger.clear()
+        return json_answer({})
+
+    @routes.post("/faults")
+    async def inject(request: web.Request) -> web.Response:
+        document = await request.json()
+        items = document if isinstance(document, list) else [document]
+        service.inject(*(item if isinstance(item, str) else Fault.from_json(item) for item in items))
+        return json_answer({})
+
+    @routes.delete("/faults")
+    async def clear_faults(request: web.Request) -> web.Response:
+        service.clear_faults()
+        return json_answer({})
+
+    @routes.post("/token")
+    async def rotate_token(request: web.Request) -> web.Response:
+        service.rotate_token(str((await request.json())["token"]))
+        return json_answer({})
+
+    @routes.get("/connection")
+    async def connection(request: web.Request) -> web.Response:
+        return web.Response(text=service.connection_json, content_type="application/json")
+
+    @routes.get("/channels")
+    async def channels(request: web.Request) -> web.Response:
+        return json_answer(service.channel_ids)
+
+    @routes.post("/channels")
+    async def create_channel(request: web.Request) -> web.Response:
+        asked = json.loads(await request.read() or b"{}")
+        return json_answer({"channel_id": service.create_channel(asked.get("channel_id"))})
+
+    @routes.delete("/channels")
+    async def delete_channel(request: web.Request) -> web.Response:
+        service.delete_channel(str((await request.json())["channel_id"]))
+        return json_answer({})
+
+    @routes.get("/csv")
+    async def csv(request: web.Request) -> web.Response:
+        asked = request.query
+        report = service.csv(asked["dataset"], asked["start"], asked["end"], asked.get("channel_id"))
+        return csv_answer(request, report)
+
+    application = web.Application(middlewares=[_guard])
+    application.add_routes(routes)
+    return application
 
 
-def _answer(service: Service, request: web.BaseRequest, body: bytes) -> Answer:
+@web.middleware
+async def _guard(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
     if not is_loopback(request.remote):
-        return Answer.of_json({"reason": "for this machine only"}, 403)
-    action = _CONTROLS.get((request.method, request.path.removeprefix("/_emulator/")))
-    if action is None:
-        return Answer.of_json({"reason": "no such control"}, 404)
+        return json_answer({"reason": "for this machine only"}, 403)
     try:
-        return action(service, request.query, json.loads(body or b"null"))
+        return await handler(request)
     except (ValueError, KeyError, TypeError) as error:
-        return Answer.of_json({"reason": f"{type(error).__name__}: {error}"}, 400)
+        return json_answer({"reason": f"{type(error).__name__}: {error}"}, 400)
 
 
 def is_loopback(address: str | None) -> bool:
@@ -68,55 +100,3 @@ def is_loopback(address: str | None) -> bool:
         return ipaddress.ip_address(address or "").is_loopback
     except ValueError:
         return False
-
-
-def _ledger(service: Service, query: Mapping[str, str], document: Any) -> Answer:
-    return Answer.of_json(service.ledger.as_dict(records="records" in query))
-
-
-def _clear_ledger(service: Service, query: Mapping[str, str], document: Any) -> Answer:
-    service.ledger.clear()
-    return _DONE
-
-
-def _inject(service: Service, query: Mapping[str, str], document: Any) -> Answer:
-    items = document if isinstance(document, list) else [document]
-    for fault in [Fault.parse(item) if isinstance(item, str) else Fault.from_json(item) for item in items]:
-        service.faults.inject(fault)
-    return _DONE
-
-
-def _clear_faults(service: Service, query: Mapping[str, str], document: Any) -> Answer:
-    service.faults.clear()
-    return _DONE
-
-
-def _rotate(service: Service, query: Mapping[str, str], document: Any) -> Answer:
-    service.rotate_token(str(document["token"]))
-    return _DONE
-
-
-def _connection(service: Service, query: Mapping[str, str], document: Any) -> Answer:
-    return Answer.of_json(service.connection)
-
-
-def _channels(service: Service, query: Mapping[str, str], document: Any) -> Answer:
-    return Answer.of_json(service.apple.channel_ids)
-
-
-def _csv(service: Service, query: Mapping[str, str], document: Any) -> Answer:
-    days = date.fromisoformat(query["start"]), date.fromisoformat(query["end"])
-    asked = Query(find_dataset(query["dataset"]), *days, query.get("channel_id"))
-    return Answer(200, service.apple.expected(asked), "text/csv", compressible=True)
-
-
-_CONTROLS: dict[tuple[str, str], Control] = {
-    ("GET", "ledger"): _ledger,
-    ("DELETE", "ledger"): _clear_ledger,
-    ("POST", "faults"): _inject,
-    ("DELETE", "faults"): _clear_faults,
-    ("POST", "token"): _rotate,
-    ("GET", "connection"): _connection,
-    ("GET", "channels"): _channels,
-    ("GET", "csv"): _csv,
-}

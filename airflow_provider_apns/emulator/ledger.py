@@ -17,7 +17,8 @@ class Record(NamedTuple):
 
     :param time: when it was answered, in seconds since the epoch
     :param method: the HTTP method
-    :param endpoint: ``request``, ``status``, ``download``, ``trap`` (a redirect's target) or ``other``
+    :param endpoint: ``request``, ``status``, ``download``, ``trap`` (a redirect's target), ``channels`` (a listing)
+        or ``other``
     :param path: the path without its query, so that no signature is kept
     :param had_token: whether the token header came along
     :param status: the HTTP status answered; 0 when the connection was ended without one
@@ -40,18 +41,13 @@ class Record(NamedTuple):
 class Ledger:
     """Counts and records of everything that reached the emulator.
 
-    :param journal: called with each entry that has to survive the process
+    :param journal: called with each entry, to let it survive the process
     """
 
     def __init__(self, journal: Callable[[dict[str, Any]], None] | None = None) -> None:
         self._journal = journal
         self.in_flight = 0
         self._forget()
-
-    def clear(self) -> None:
-        """Forget all counts and records, but not the requests in flight."""
-        self._forget()
-        self._keep({"cleared": True})
 
     def _forget(self) -> None:
         self._records: deque[Record] = deque(maxlen=_RECORDS_KEPT)
@@ -60,6 +56,8 @@ class Ledger:
         self.connections = 0
         self.exports_created = 0
         self.max_in_flight = 0
+
+    # -- what is in it -------------------------------------------------------------------------------------
 
     def count(self, endpoint: str, status: int | None = None) -> int:
         """Count requests.
@@ -86,6 +84,11 @@ class Ledger:
         return self.count("download")
 
     @property
+    def listings(self) -> int:
+        """How many requests to list channels came in, whatever they were answered."""
+        return self.count("channels")
+
+    @property
     def records(self) -> list[Record]:
         """The latest requests, oldest first."""
         return list(self._records)
@@ -94,6 +97,20 @@ class Ledger:
     def violations(self) -> list[str]:
         """What a client must never do, in words: the token at the wrong place."""
         return list(self._violations)
+
+    def as_dict(self, *, records: bool = False) -> dict[str, Any]:
+        """Return the ledger for JSON.
+
+        :param records: with every record, not only the counts
+        """
+        counts = ("posts", "exports_created", "gets", "downloads", "connections", "max_in_flight", "violations")
+        summary = {name: getattr(self, name) for name in counts}
+        summary["answers"] = {f"{endpoint} {status}": n for (endpoint, status), n in sorted(self._answers.items())}
+        if records:
+            summary["records"] = [record._asdict() for record in self.records]
+        return summary
+
+    # -- what comes into it --------------------------------------------------------------------------------
 
     @contextmanager
     def serving(self) -> Iterator[int]:
@@ -105,66 +122,35 @@ class Ledger:
         finally:
             self.in_flight -= 1
 
-    def add(self, record: Record) -> None:
-        """Enter a request.
+    def clear(self) -> None:
+        """Forget all counts and records, but not the requests in flight."""
+        self.enter({"cleared": True})
 
-        :param record: what was asked and answered
+    def enter(self, entry: dict[str, Any]) -> None:
+        """Enter what happened.
+
+        :param entry: a ``record``, a ``connection``, an ``export``, a ``violation`` in words, or anything else that is
+            for the journal alone
         """
-        self._enter(record)
-        self._keep({"record": record})
-
-    def connected(self) -> None:
-        """Count an accepted TCP connection."""
-        self.connections += 1
-        self._keep({"connection": self.connections})
-
-    def violated(self, what: str) -> None:
-        """Enter something that a client must never do.
-
-        :param what: in words, without the secret itself
-        """
-        self._violations.append(what)
-        self._keep({"violation": what})
+        self.restore(entry)
+        if self._journal is not None:
+            self._journal(entry)
 
     def restore(self, entry: dict[str, Any]) -> None:
         """Take back an entry that an earlier process journaled.
 
-        :param entry: as it was given to the journal
+        :param entry: as it was entered
         """
         if "record" in entry:
-            self._enter(Record(*entry["record"]))
+            record = Record(*entry["record"])
+            self._records.append(record)
+            self._answers[record.endpoint, record.status] += 1
+            self.max_in_flight = max(self.max_in_flight, record.in_flight)
         elif "connection" in entry:
             self.connections += 1
+        elif "export" in entry:
+            self.exports_created += 1
         elif "violation" in entry:
             self._violations.append(entry["violation"])
         elif "cleared" in entry:
             self._forget()
-
-    def as_dict(self, *, records: bool = False) -> dict[str, Any]:
-        """Return the ledger for JSON.
-
-        :param records: with every record, not only the counts
-        """
-        answers = sorted(self._answers.items())
-        summary: dict[str, Any] = {
-            "posts": self.posts,
-            "exports_created": self.exports_created,
-            "gets": self.gets,
-            "downloads": self.downloads,
-            "connections": self.connections,
-            "max_in_flight": self.max_in_flight,
-            "violations": self.violations,
-            "answers": {f"{endpoint} {status}": n for (endpoint, status), n in answers},
-        }
-        if records:
-            summary["records"] = [record._asdict() for record in self.records]
-        return summary
-
-    def _enter(self, record: Record) -> None:
-        self._records.append(record)
-        self._answers[record.endpoint, record.status] += 1
-        self.max_in_flight = max(self.max_in_flight, record.in_flight)
-
-    def _keep(self, entry: dict[str, Any]) -> None:
-        if self._journal is not None:
-            self._journal(entry)

@@ -1,4 +1,4 @@
-"""Requesting an export, and downloading it."""
+"""Requesting an export, downloading it, and listing channels."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
+from airflow_provider_apns._templates import is_known
 from airflow_provider_apns.exceptions import failing_at_once
 from airflow_provider_apns.links.apns import ApnsConsoleLink, ApnsStoredObjectLink
+from airflow_provider_apns.protocol.channel_ids import check_channel
+from airflow_provider_apns.protocol.datasets import Dataset
+from airflow_provider_apns.reports.formats import check_register
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -18,52 +22,25 @@ if TYPE_CHECKING:
     from airflow_provider_apns.storage import Download
 
 
-class ExportDatesMixin:
-    """
-    Lets ``start_date`` and ``end_date`` name the days of a report, where Airflow's own arguments have those names.
-
-    The days are kept as ``export_start_date`` and ``export_end_date``, under which they may be given, too (and must be
-    in ``expand()`` on Airflow 2); a task keeps the scheduling dates of its DAG.
-    """
-
-    _DATES = ("start_date", "end_date")
-
-    export_start_date: str | date
-    export_end_date: str | date
-
-    def _set_export_dates(self, start_date: str | date | None, end_date: str | date | None) -> None:
-        if start_date is None or end_date is None:
-            raise TypeError("missing keyword argument: start_date and end_date, the first and last day of the report")
-        self.export_start_date = start_date
-        self.export_end_date = end_date
-
-    @classmethod
-    def partial(cls, **kwargs: Any) -> Any:
-        """Prepare a mapped task, whose ``start_date`` and ``end_date`` are the report's days, as everywhere."""
-        renamed = {f"export_{name}" if name in cls._DATES else name: value for name, value in kwargs.items()}
-        return super().partial(**renamed)  # type: ignore[misc]
-
-
-class ApnsRequestExportOperator(ExportDatesMixin, BaseOperator):
+class ApnsRequestExportOperator(BaseOperator):
     """
     Asks Apple to build a report, and returns its status URL.
 
-    Asking is safe to repeat: the same request within 24 hours answers with the same status URL. For the same
-    reason, it brings no newer data before that.
+    The same request within 24 hours returns the same status URL. So a retry is safe, and brings no newer data.
 
     :param dataset: ``application``, ``channel`` or ``delivery``, or Apple's own name of it. (templated)
-    :param start_date: first day of the report, ``yyyy-MM-dd``, at most 30 days ago (UTC). (templated)
-    :param end_date: last day, included: later than the first, and over (UTC). (templated)
+    :param first_day: first day of the report, ``yyyy-MM-dd``, at most 30 days ago (UTC). (templated)
+    :param last_day: last day, included; it must be over (UTC), and later than the first. (templated)
     :param channel_id: the channel in base64; for the channel dataset, and only for it. (templated)
     :param app_id: bundle identifier, if not the connection's. (templated)
-    :param url_expires_in_minutes: how long a download URL shall live, 20 to 60.
+    :param url_expires_in_minutes: how long a download URL lasts, 20 to 60.
     :param apns_conn_id: the connection. (templated)
     """
 
     template_fields: Sequence[str] = (
         "dataset",
-        "export_start_date",
-        "export_end_date",
+        "first_day",
+        "last_day",
         "channel_id",
         "app_id",
         "apns_conn_id",
@@ -75,10 +52,8 @@ class ApnsRequestExportOperator(ExportDatesMixin, BaseOperator):
         self,
         *,
         dataset: str,
-        start_date: str | date | None = None,
-        end_date: str | date | None = None,
-        export_start_date: str | date | None = None,
-        export_end_date: str | date | None = None,
+        first_day: str | date,
+        last_day: str | date,
         channel_id: str | None = None,
         app_id: str | None = None,
         url_expires_in_minutes: int = 60,
@@ -87,11 +62,14 @@ class ApnsRequestExportOperator(ExportDatesMixin, BaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.dataset = dataset
-        self._set_export_dates(export_start_date or start_date, export_end_date or end_date)
+        self.first_day = first_day
+        self.last_day = last_day
         self.channel_id = channel_id
         self.app_id = app_id
         self.url_expires_in_minutes = url_expires_in_minutes
         self.apns_conn_id = apns_conn_id
+        if is_known(dataset) and is_known(channel_id):
+            check_channel(Dataset.parse(dataset), channel_id)
 
     @failing_at_once()
     def execute(self, context: Context) -> str:
@@ -104,8 +82,8 @@ class ApnsRequestExportOperator(ExportDatesMixin, BaseOperator):
 
         export = ApnsHook(self.apns_conn_id).request_export(
             self.dataset,
-            self.export_start_date,
-            self.export_end_date,
+            self.first_day,
+            self.last_day,
             self.channel_id,
             self.app_id,
             self.url_expires_in_minutes,
@@ -116,18 +94,18 @@ class ApnsRequestExportOperator(ExportDatesMixin, BaseOperator):
 
 class ApnsDownloadExportOperator(BaseOperator):
     """
-    Downloads a report to an object store, byte for byte as Apple built it, in bounded memory.
+    Downloads a report to an object store, byte for byte as Apple built it.
 
-    The object appears only once it is whole. A download URL that has expired is replaced by a new one.
+    The object appears only when it is whole. If the download URL has expired, the operator fetches a new one.
 
     :param status_url: the export, which must be ready. (templated)
     :param path: where to write: the URL of an ``ObjectStoragePath``, such as ``s3://conn_id@bucket/key.csv``,
         or a local path. (templated)
     :param apns_conn_id: the connection that the export was requested with. (templated)
     :param object_storage_conn_id: the object store's connection, if the URL does not name it. (templated)
-    :param overwrite: whether to replace an object that is there; without it, the task fails.
-    :param dataset: the dataset that the report must be of; any of Apple's without it. (templated)
-    :param max_bytes: the largest decompressed report, a guard against decompression bombs; 4 GiB without it.
+    :param overwrite: whether to replace an object that exists; otherwise, the task fails.
+    :param dataset: the dataset that the report must be of; any of Apple's by default. (templated)
+    :param max_bytes: the largest decompressed report, a guard against decompression bombs; 64 MiB by default.
     """
 
     template_fields: Sequence[str] = ("status_url", "path", "apns_conn_id", "object_storage_conn_id", "dataset")
@@ -163,7 +141,8 @@ class ApnsDownloadExportOperator(BaseOperator):
 
         :return: the path.
         """
-        from airflow_provider_apns.hooks.apns import MAX_BYTES, ApnsHook
+        from airflow_provider_apns.hooks.apns import ApnsHook
+        from airflow_provider_apns.protocol.bodies import MAX_BYTES
         from airflow_provider_apns.storage import object_path
 
         download = ApnsHook(self.apns_conn_id, max_bytes=self.max_bytes or MAX_BYTES).download_export(
@@ -179,9 +158,67 @@ class ApnsDownloadExportOperator(BaseOperator):
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
         """Tell OpenLineage which export went where."""
         from airflow_provider_apns.lineage import lineage_of
-        from airflow_provider_apns.partitions import Written
 
         if self._download is None:
             return None
-        written = Written(self._download.path, None, self._download.size, self._download.sha256)
-        return lineage_of(f"export/{self.status_url.rpartition('/')[2]}", [written])
+        return lineage_of(f"export/{self.status_url.rpartition('/')[2]}", [self._download])
+
+
+class ApnsListChannelsOperator(BaseOperator):
+    """
+    Lists an app's channels, and keeps a register of them: Apple forgets a deleted channel at once.
+
+    The register has ``channel_id``, ``first_seen`` and ``last_seen`` (UTC; timestamps in Parquet, ISO 8601 in JSON
+    Lines). What is there already stays. Give its path to ``channel_ids`` of
+    :class:`~airflow_provider_apns.transfers.apns_to_object_storage.ApnsToObjectStorageOperator`. A channel that is made
+    and deleted between two runs is never seen: run it as often as your shortest channel lives.
+
+    :param path: the register, one for each app: the URL of an ``ObjectStoragePath`` that ends with ``.jsonl`` or
+        ``.parquet`` (which needs the extra ``parquet``). (templated)
+    :param app_id: bundle identifier, if not the connection's. (templated)
+    :param apns_conn_id: the connection, with ``key_id`` and ``private_key``. (templated)
+    :param object_storage_conn_id: the object store's connection, if the path does not name it. (templated)
+    """
+
+    template_fields: Sequence[str] = ("path", "app_id", "apns_conn_id", "object_storage_conn_id")
+    operator_extra_links = (ApnsStoredObjectLink(),)
+    ui_color = "#e8f0fe"
+
+    def __init__(
+        self,
+        *,
+        path: str,
+        app_id: str | None = None,
+        apns_conn_id: str = "apns_default",
+        object_storage_conn_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.path = path
+        self.app_id = app_id
+        self.apns_conn_id = apns_conn_id
+        self.object_storage_conn_id = object_storage_conn_id
+        if isinstance(path, str) and is_known(path):
+            check_register(path)
+
+    @failing_at_once()
+    def execute(self, context: Context) -> str:
+        """
+        List, and write.
+
+        :return: the register's path.
+        """
+        from airflow_provider_apns.batches import registering
+        from airflow_provider_apns.hooks.apns import ApnsHook
+        from airflow_provider_apns.hooks.connections import utc_now
+        from airflow_provider_apns.reports.register import listed
+        from airflow_provider_apns.storage import object_path
+
+        path = object_path(self.path, self.object_storage_conn_id)
+        check_register(str(path))
+        before = registering.load(path) or {}
+        now = utc_now()
+        seen = listed(ApnsHook(self.apns_conn_id).list_channels(self.app_id), now)
+        registering.keep(path, seen)
+        registering.tell(path, before, seen)
+        return str(path)

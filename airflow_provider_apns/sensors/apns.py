@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import timedelta
+import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnValue
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+    BaseSensorOperator,
+    PokeReturnValue,
+)
 
 from airflow_provider_apns import _compat
 from airflow_provider_apns.exceptions import ApnsError, ApnsServiceError, failing_at_once
@@ -20,27 +30,28 @@ class ApnsExportSensor(BaseSensorOperator):
     """
     Waits until an export can be downloaded, and returns its status URL for the task downstream.
 
-    While it is deferred (the default) it holds no worker slot. It looks at the export soon at first, then less and
-    less often up to ``poke_interval``. ``FAILED`` and ``EXPIRED`` fail the task at once, without retries;
-    ``timeout`` and ``soft_fail`` mean the same in every mode.
+    While it is deferred (the default), it holds no worker slot. It looks at the export often at first, then less and
+    less often, up to ``poke_interval``. ``FAILED`` and ``EXPIRED`` fail the task at once, without retries.
+
+    ``timeout``, ``soft_fail`` and ``never_fail`` mean the same in every mode. Both options skip the task instead of
+    failing it if its time is up, or if a retry cannot help; ``never_fail`` also skips it for any other failure.
+    ``silent_fail``, ``exponential_backoff`` and ``max_wait`` apply only to waits in a worker.
 
     :param status_url: what :class:`~airflow_provider_apns.operators.apns.ApnsRequestExportOperator` returned.
         (templated)
     :param apns_conn_id: the connection that the export was requested with. (templated)
-    :param deferrable: whether to wait in the triggerer; without it, ``mode`` says how to wait in a worker.
+    :param deferrable: whether to wait in the triggerer; otherwise, ``mode`` says how to wait in a worker.
     :param poke_interval: seconds between two looks: the longest time when deferred, the exact one otherwise.
-    :param timeout: seconds after which the sensor gives up.
-    :param start_from_trigger: begin in the triggerer, without a worker (Airflow 3.3 and newer). ``status_url`` must
-        then be a template such as ``{{ ti.xcom_pull(task_ids='request_export', map_indexes=-1) }}``, and the task's
-        ``on_execute_callback`` and ``pre_execute`` are not called.
-    :param end_from_trigger: end in the triggerer, too, when the export is ready; a failure still comes to a worker,
-        with its retries and callbacks. ``post_execute`` is not called, there can be no ``outlets`` and no
-        ``on_success_callback``, and Airflow refuses the DAG where a plugin has listeners, as OpenLineage's does.
+    :param timeout: seconds after which the sensor gives up, counted from the task's first start, retries included.
+        The default is Airflow's ``[sensors] default_timeout``. Airflow 3.0 to 3.2 do not tell a task when it first
+        started, so the time starts again with each retry.
     """
 
     template_fields: Sequence[str] = ("status_url", "apns_conn_id")
     operator_extra_links = (ApnsConsoleLink(),)
     ui_color = "#e8f0fe"
+
+    _deadline = math.inf
 
     def __init__(
         self,
@@ -49,64 +60,57 @@ class ApnsExportSensor(BaseSensorOperator):
         apns_conn_id: str = "apns_default",
         deferrable: bool = True,
         poke_interval: timedelta | float = 60,
-        timeout: timedelta | float = 24 * 60 * 60,
-        start_from_trigger: bool = False,
-        end_from_trigger: bool = False,
+        timeout: timedelta | float | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(poke_interval=poke_interval, timeout=timeout, **kwargs)
+        if timeout is not None:  # Airflow before 3.3 has its default in the signature, and takes no None.
+            kwargs["timeout"] = timeout
+        super().__init__(poke_interval=poke_interval, **kwargs)
         self.status_url = status_url
         self.apns_conn_id = apns_conn_id
         self.deferrable = deferrable
-        self.end_from_trigger = end_from_trigger
-        if (start_from_trigger or end_from_trigger) and not deferrable:
-            raise ValueError("start_from_trigger and end_from_trigger need deferrable=True.")
-        for unheard in ("outlets", "on_success_callback"):
-            if end_from_trigger and getattr(self, unheard):
-                raise ValueError(f"end_from_trigger: Airflow would pass over {unheard}; leave one of them out.")
-        if start_from_trigger:
-            _compat.start_from_trigger(
-                self,
-                "airflow_provider_apns.triggers.apns.ApnsExportTrigger",
-                {**self._trigger_arguments(), "first_delay": None},
-                next_method="execute_complete",
-                timeout=timedelta(seconds=self.timeout),
-            )
 
-    def _trigger_arguments(self) -> dict[str, Any]:
-        xcom_key = "return_value" if self.do_xcom_push else ""
-        return {
-            "status_url": self.status_url,
-            "apns_conn_id": self.apns_conn_id,
-            "poke_interval": float(self.poke_interval),
-            "xcom_key": xcom_key if self.end_from_trigger else None,
-        }
-
-    @failing_at_once()
     def execute(self, context: Context) -> Any:
         """
         Wait.
 
         :return: the status URL.
         """
-        if not self.deferrable:
-            return super().execute(context)
+        with self._skipping():
+            remaining = self._remaining(context)
+            self._deadline = time.monotonic() + remaining
+            if not self.deferrable:
+                return super().execute(context)
+            if remaining <= 0:
+                return self.poke(context).xcom_value
+            self._defer(remaining)
+
+    def _defer(self, remaining: float) -> None:
         from airflow_provider_apns.triggers.apns import ApnsExportTrigger
 
-        self.log.info("Waiting for export %s for %.0f s at most.", self.status_url, self.timeout)
+        self.log.info("Waiting for export %s for %.0f s at most.", self.status_url, remaining)
         self.defer(
-            trigger=ApnsExportTrigger(**self._trigger_arguments()),
+            trigger=ApnsExportTrigger(
+                status_url=self.status_url, apns_conn_id=self.apns_conn_id, poke_interval=float(self.poke_interval)
+            ),
             method_name="execute_complete",
-            timeout=timedelta(seconds=self.timeout),
+            timeout=timedelta(seconds=remaining),
         )
 
     @failing_at_once()
     def poke(self, context: Context) -> PokeReturnValue:
-        """Look once, from a worker."""
+        """
+        Look once, from a worker.
+
+        :raises AirflowSensorTimeout: if the export is not ready, and the time is up.
+        """
         from airflow_provider_apns.hooks.apns import ApnsHook
 
         export = ApnsHook(self.apns_conn_id).get_export(self.status_url).check()
         if not export.is_ready:
+            # Airflow's own clock begins anew with each retry in most modes and versions, and knows no `never_fail`.
+            if time.monotonic() > self._deadline:
+                raise self._time_is_up(self.timeout)
             self.log.info(
                 "Export %s is %s; looking again in %.0f s.", export.status_url, export.status, self.poke_interval
             )
@@ -129,18 +133,41 @@ class ApnsExportSensor(BaseSensorOperator):
         """
         Take up the task; a wait whose time is up is a sensor timeout, on every Airflow.
 
-        Airflow 2 would make it a failure to be retried, and Airflow 3.0 forget ``soft_fail``.
-
         :raises ApnsServiceError: for a retry, if it was ``execution_timeout`` that ended the wait.
         """
-        if not _compat.is_deferral_timeout(next_method, next_kwargs):
-            return super().resume_execution(next_method, next_kwargs, context)
-        from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException
+        with self._skipping():
+            if not _compat.is_deferral_timeout(next_method, next_kwargs):
+                # Not the sensors' own, which skips more than it does in a worker.
+                return super(BaseSensorOperator, self).resume_execution(next_method, next_kwargs, context)
+            limit = _compat.deferral_limit(self, self.timeout)
+            if limit < self.timeout and self._remaining(context) > 0 and not (self.soft_fail or self.never_fail):
+                raise ApnsServiceError(
+                    f"Export {self.status_url} was not ready within {limit:.0f} s, the task's execution_timeout."
+                )
+            raise self._time_is_up(limit)
 
-        limit, is_soft = _compat.deferral_limit(self, self.timeout), self.soft_fail or self.never_fail
-        if limit < self.timeout and not is_soft:
-            raise ApnsServiceError(
-                f"Export {self.status_url} was not ready within {limit:.0f} s, the task's execution_timeout."
-            )
-        outcome = AirflowSkipException if is_soft else AirflowSensorTimeout
-        raise outcome(f"Export {self.status_url} was not ready within {limit:.0f} s.")
+    def _remaining(self, context: Context) -> float:
+        start = _compat.first_start(self, context)
+        passed = (datetime.now(tz=timezone.utc) - start).total_seconds() if start else 0.0
+        return self.timeout - passed
+
+    def _time_is_up(self, seconds: float) -> AirflowSensorTimeout:
+        return AirflowSensorTimeout(f"Export {self.status_url} was not ready within {seconds:.0f} s.")
+
+    @contextmanager
+    def _skipping(self) -> Iterator[None]:
+        """Skip the task instead of failing it, where ``soft_fail`` and ``never_fail`` do so in Airflow's poke mode."""
+        from airflow.exceptions import AirflowRescheduleException
+
+        try:
+            yield
+        except (AirflowSkipException, AirflowRescheduleException):
+            raise
+        except (AirflowFailException, AirflowSensorTimeout, AirflowTaskTimeout) as error:
+            if self.soft_fail or self.never_fail:
+                raise AirflowSkipException(str(error)) from error
+            raise
+        except Exception as error:
+            if self.never_fail:
+                raise AirflowSkipException(str(error)) from error
+            raise

@@ -4,119 +4,95 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import nullcontext
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from benchmarks.clients.measure import LoopWatch, forget_peak, given, log_as_in_airflow, memory, say
+import aiohttp
+import airflow.sdk
 
-HEADER = "X-Apple-CloudKit-Management-Token"
-STATUS_LOOKS = 3
+from benchmarks.clients.measure import TOKEN_HEADER, forget_peak, given, log_as_in_airflow, memory, say
 
-
-def days() -> tuple[str, str]:
-    """Return the first and last day of the reports."""
-    today = date.today()
-    return (today - timedelta(days=7)).isoformat(), (today - timedelta(days=1)).isoformat()
+LOOKS = 3
+ONE_MORE = "AAAAAAAAAAAAAAAAAAAAAA=="
 
 
-def ours(server: dict[str, Any], concurrency: int, pauses: bool = False) -> None:
-    """
-    Run the operator as a worker does, without ``pauses`` between two looks at an export.
-
-    Each of them is looked at until it is ready, twice here, and once more for a fresh download URL.
-    """
-    from airflow_provider_apns import exports
+def ours(
+    server: dict[str, Any], first: date, last: date, max_concurrency: int, channel_ids: list[str], poke_interval: float
+) -> None:
+    """Run the operator as a worker does: it looks until an export is ready, and once more for a fresh download URL."""
     from airflow_provider_apns.transfers.apns_to_object_storage import ApnsToObjectStorageOperator
 
-    if not pauses:
-        exports.FIRST_POLL_DELAY = 0.0
-    first, last = days()
+    path = Path(f"{len(channel_ids)}.csv").absolute()
+    path.unlink(missing_ok=True)  # else the next round would merge its rows with what this one has stored
     task = ApnsToObjectStorageOperator(
         task_id="channels",
         dataset="channel",
-        start_date=first,
-        end_date=last,
-        channel_ids=server["channel_ids"],
-        path=str(Path("channels.csv").absolute()),
-        max_concurrency=concurrency,
+        first_day=str(first),
+        last_day=str(last),
+        channel_ids=channel_ids,
+        path=str(path),
+        max_concurrency=max_concurrency,
         deferrable=False,
+        poke_interval=poke_interval,
     )
-    summary = task.execute({})  # type: ignore[arg-type]
-    assert summary["channels_exported"] == len(server["channel_ids"])
+    summary = task.execute({})
+    assert summary["channels_exported"] == len(channel_ids)
+    assert summary["rows"] == len(channel_ids) * ((last - first).days + 1)
 
 
-def bare(server: dict[str, Any], concurrency: int, pauses: bool = False) -> None:
+def bare(
+    server: dict[str, Any], first: date, last: date, max_concurrency: int, channel_ids: list[str], poke_interval: float
+) -> None:
     """The limit: a script that asks, looks and downloads, and throws away what it gets."""
-    import aiohttp
+    headers = {TOKEN_HEADER: server["connection"]["password"]}
+    url = f"{server['url']}{server['request_path']}"
+    days = {"startDate": str(first), "endDate": str(last), "dataDownloadUrlExpiresInMinutes": 60}
+    left = iter(channel_ids)
 
-    connection = server["connection"]
-    headers = {HEADER: connection["password"]}
-    app = f"/v1/dataExports/apns/teams/{connection['login']}/appId/{connection['extra']['app_id']}"
-    url = f"{server['url']}{app}/datasetName/broadcastchannelmetrics/request"
-    first, last = days()
-
-    async def export(session: aiohttp.ClientSession, channel_id: str) -> None:
-        body = {"startDate": first, "endDate": last, "dataDownloadUrlExpiresInMinutes": 60, "channelId": channel_id}
-        async with session.post(url, json=body, headers=headers) as answer:
-            status_url = (await answer.json())["statusUrl"]
-        for _ in range(STATUS_LOOKS):
-            async with session.get(status_url, headers=headers) as answer:
-                state = await answer.json()
-        async with session.get(state["downloadDetails"]["dataUrl"]) as answer:
-            await answer.read()
+    async def take(session: aiohttp.ClientSession) -> None:
+        for channel_id in left:
+            async with session.post(url, json={**days, "channelId": channel_id}, headers=headers) as answer:
+                status_url = (await answer.json())["statusUrl"]
+            for _ in range(LOOKS):
+                async with session.get(status_url, headers=headers) as answer:
+                    state = await answer.json()
+            async with session.get(state["downloadDetails"]["dataUrl"]) as answer:
+                await answer.read()
 
     async def everything() -> None:
-        left = iter(server["channel_ids"])
         async with aiohttp.ClientSession() as session:
-
-            async def take() -> None:
-                for channel_id in left:
-                    await export(session, channel_id)
-
-            await asyncio.gather(*(take() for _ in range(concurrency)))
+            await asyncio.gather(*(take(session) for _ in range(max_concurrency)))
 
     asyncio.run(everything())
 
 
 def find_object_stores() -> None:
-    """
-    Let Airflow do what it does once in a process for any task that writes to an object store.
-
-    It loads the file systems and lineage hooks of all providers that are installed: seconds, with a few large ones.
-    """
+    """Let Airflow load the file systems and lineage hooks of all providers, as it does once in a process."""
     from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
-    from airflow.sdk import ObjectStoragePath
 
-    _ = ObjectStoragePath("file:///").fs
+    _ = airflow.sdk.ObjectStoragePath("file:///").fs
     get_hook_lineage_collector()
 
 
-def main() -> None:
-    arguments = given()
-    way, watched = {"ours": ours, "bare": bare}[arguments["way"]], arguments.get("watched", False)
+def main(server: dict[str, Any], way: str, days: int, max_concurrency: int, poke_interval: float) -> None:
     log_as_in_airflow("worker.log")
-    import aiohttp  # noqa: F401 - both need it, and neither shall pay for loading it
-    import airflow.sdk  # noqa: F401
-
-    if arguments["way"] == "ours":
-        import airflow_provider_apns.batches
-        import airflow_provider_apns.hooks.apns
-        import airflow_provider_apns.partitions  # noqa: F401
-
-        find_object_stores()
+    find_object_stores()
+    today = datetime.now(timezone.utc).date()
+    first, last = today - timedelta(days=days), today - timedelta(days=1)
+    work = {"ours": ours, "bare": bare}[way]
     forget_peak()
-    before, cpu, wall = memory(), time.process_time(), time.perf_counter()
-    with LoopWatch() if watched else nullcontext() as watch:
-        way(arguments["server"], arguments["concurrency"], arguments.get("pauses", False))
-    figures = {
-        "wall": time.perf_counter() - wall,
-        "cpu": time.process_time() - cpu,
-        "memory": memory("VmHWM") - before,
-    }
-    say(**figures, **(watch.figures() if watch else {}))
+    before = memory("VmRSS")
+    # Loads what is loaded once in a process.
+    work(server, first, last, 1, [ONE_MORE], poke_interval)
+    cpu, wall = time.process_time(), time.perf_counter()
+    work(server, first, last, max_concurrency, server["channel_ids"], poke_interval)
+    say(
+        wall=time.perf_counter() - wall,
+        cpu=time.process_time() - cpu,
+        memory=memory("VmHWM") - before,
+    )
 
 
 if __name__ == "__main__":
-    main()
+    main(**given())

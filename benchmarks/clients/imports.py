@@ -9,20 +9,19 @@ from airflow.sdk import DAG  # noqa: F401
 
 from benchmarks.clients.measure import given, say
 
-HEAVY = ("aiohttp", "requests", "urllib3", "httpx", "pyarrow", "boto3", "botocore", "tenacity", "ssl", "sqlite3")
+LIBRARIES = ("aiohttp", "requests", "urllib3", "httpx", "pyarrow", "boto3", "botocore", "tenacity", "ssl", "sqlite3")
+OWN = ("airflow_provider_apns.hooks", "airflow_provider_apns.triggers")
 
 
-def main() -> None:
-    code = compile(given()["code"], "dag.py", "exec")
-    before = set(sys.modules)
-    cpu, wall = time.process_time(), time.perf_counter()
-    exec(code, {})
-    figures = {"cpu": (time.process_time() - cpu) * 1000, "wall": (time.perf_counter() - wall) * 1000}
+def main(server: None, code: str) -> None:
+    compiled = compile(code, "dag.py", "exec")
+    before, cpu = set(sys.modules), time.process_time()
+    exec(compiled, {})
+    cpu = time.process_time() - cpu
     loaded = sorted(set(sys.modules) - before)
-    own = ("airflow_provider_apns.hooks", "airflow_provider_apns.triggers")
-    heavy = [name for name in loaded if name.split(".")[0] in HEAVY or name.startswith(own)]
-    say(**figures, modules=len(loaded), heavy=heavy, names=loaded)
+    heavy = [name for name in loaded if name.split(".")[0] in LIBRARIES or name.startswith(OWN)]
+    say(cpu=cpu * 1000, modules=len(loaded), heavy=heavy)
 
 
 if __name__ == "__main__":
-    main()
+    main(**given())

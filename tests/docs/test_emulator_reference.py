@@ -6,8 +6,7 @@ import argparse
 from pathlib import Path
 
 from airflow_provider_apns.emulator.__main__ import _parser
-from airflow_provider_apns.emulator.faults import ENDPOINTS
-from airflow_provider_apns.emulator.mischief import KINDS
+from airflow_provider_apns.emulator.faults import ENDPOINTS, KINDS
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "emulator.md"
 

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "airflow_provider_apns"
-PAGE = ROOT / "docs" / "errors.md"
+PAGE = (ROOT / "docs" / "errors.md").read_text()
 GAP = "…"
 
 
@@ -23,18 +23,16 @@ class Site(NamedTuple):
     text: str
 
 
-def sites() -> list[Site]:
-    return [site for path in sorted(PACKAGE.rglob("*.py")) for site in sites_in(path)]
-
-
-def sites_in(path: Path) -> Iterator[Site]:
-    for node in ast.walk(ast.parse(path.read_text())):
-        # Errors are raised, or made by a function for its caller to raise.
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args:
-            is_error = re.fullmatch(r"Apns\w+Error|ValueError|TypeError", node.func.id)
-            text = skeleton(node.args[0])
-            if is_error and text.strip(GAP):
-                yield Site(f"{path.relative_to(ROOT)}:{node.lineno}", text)
+def sites() -> Iterator[Site]:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            # Errors are raised, or made by a function for its caller to raise.
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args:
+                is_error = re.fullmatch(r"Apns\w+Error|ValueError", node.func.id)
+                text = skeleton(node.args[0])
+                # "it has a blank in it" is a reason for another message to quote; "…: …" has no word of its own.
+                if is_error and re.search(r"\w", text) and not re.match("its? ", text):
+                    yield Site(f"{path.relative_to(ROOT)}:{node.lineno}", text)
 
 
 def skeleton(node: ast.expr) -> str:
@@ -48,17 +46,15 @@ def skeleton(node: ast.expr) -> str:
     return GAP
 
 
-def entries() -> list[str]:
-    return re.findall(r"^\*\*`(.+)`\*\*$", PAGE.read_text(), re.MULTILINE)
-
-
 def covers(entry: str, text: str) -> bool:
     """Tell whether an entry's pattern, whose gaps may stand for anything, fits a message."""
     pattern = ".*".join(map(re.escape, entry.split(GAP)))
     return re.fullmatch(pattern, text, re.DOTALL) is not None
 
 
-SITES, ENTRIES = sites(), entries()
+SITES = list(sites())
+_, *BLOCKS = re.split(r"^\*\*`(?=.+`\*\*$)", PAGE, flags=re.MULTILINE)
+ENTRIES = {entry: cure for entry, _, cure in (block.partition("`**\n") for block in BLOCKS)}
 
 
 def test_the_search_finds_something() -> None:
@@ -72,10 +68,6 @@ def test_every_error_has_an_entry(site: Site) -> None:
 
 
 @pytest.mark.parametrize("entry", ENTRIES)
-def test_every_entry_is_of_an_error(entry: str) -> None:
+def test_every_entry_is_of_an_error_and_has_a_cure(entry: str) -> None:
     assert any(covers(entry, site.text) for site in SITES), f"nothing raises: {entry}"
-
-
-def test_every_entry_has_a_cure() -> None:
-    blocks = re.split(r"^\*\*`.+`\*\*$", PAGE.read_text(), flags=re.MULTILINE)[1:]
-    assert all(block.strip().startswith(":   ") for block in blocks)
+    assert ENTRIES[entry].strip().startswith(":   ")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
-from typing import Any
+from itertools import product
+from typing import NamedTuple
 
 from airflow_provider_apns.emulator.faults import kinds_for
 from tests.faults import certificates
@@ -14,80 +14,51 @@ ENDPOINTS = ("request", "status", "download")
 
 TIMES = {"once": 1, "3 times": 3, "for ever": None}
 
-MODES = ("worker", "event loop", "batch", "batch, worker")
-"""ApnsHook; one export through the operator and its trigger; 200 channels so; the same with ``deferrable=False``."""
+CHANNELS = 100
+
+MODES = {
+    "worker": "worker, one export (`ApnsHook`)",
+    "event loop": "triggerer, one export (`ApnsAsyncHook`)",
+    "batch": f"triggerer, batch of {CHANNELS}",
+    "batch, worker": f"worker, batch of {CHANNELS}",
+}
+"""``ApnsHook``; the operator and its trigger; the same for many channels; the same with ``deferrable=False``."""
 
 STATUSES = ("400", "401", "403", "404", "408", "429", "500", "502", "503", "504")
 
-_OPTIONS: dict[str, dict[str, Any]] = {
-    # Each longer than the scaled read timeout, or small enough for a scaled run.
-    "stall": {"seconds": 20},
-    "stall-body": {"seconds": 20},
-    "trickle": {"seconds": 0.0005},
-    "huge-json": {"size": 3 << 20},
+RETRY_AFTER = {
+    "a second": "1",
+    "0": "0",
+    "a date": format_datetime(datetime.now(timezone.utc) + timedelta(seconds=120), usegmt=True),
+    "a date long ago": "Thu, 01 Jan 1970 00:00:00 GMT",
+    "an hour": "3600",
+    "10^9": "1000000000",
+    "-1": "-1",
+    "a word": "soon",
 }
 
+LOCATIONS = {
+    "plain http elsewhere": "http://metrics.example.com/trap",
+    "a file": "file:///etc/passwd",
+    "a broken URL": "http://[::1",
+}
 
-@dataclass(frozen=True)
-class Fault:
-    """Something that goes wrong, by the emulator (``kind`` and ``options``) or on the way to it (``network``)."""
+NETWORK = (
+    "connection refused",
+    "unknown host name",
+    "TLS with plain http",
+    *(f"certificate {kind}" for kind in certificates.KINDS[1:]),
+)
 
-    name: str
-    kind: str = ""
-    options: tuple[tuple[str, Any], ...] = ()
-    network: str = ""
-
-
-def faults(endpoint: str) -> list[Fault]:
-    """Return every fault of an endpoint."""
-    return [
-        *(Fault(status, status) for status in STATUSES),
-        *_rate_limits(),
-        *(Fault(kind, kind, _options(kind, endpoint)) for kind in kinds_for(endpoint)),
-        *_redirects(),
-        *_network(),
-    ]
-
-
-def _options(kind: str, endpoint: str) -> tuple[tuple[str, Any], ...]:
-    if kind == "bomb":
-        # More than the limit of a report, or of an answer.
-        return (("size", 16 << 20 if endpoint == "download" else 1_300_000),)
-    return tuple(_OPTIONS.get(kind, {}).items())
-
-
-def _rate_limits() -> list[Fault]:
-    later = format_datetime(datetime.now(timezone.utc) + timedelta(seconds=120), usegmt=True)
-    values = {
-        "a second": "1",
-        "0": "0",
-        "a date": later,
-        "a date long ago": "Thu, 01 Jan 1970 00:00:00 GMT",
-        "an hour": "3600",
-        "10^9": "1000000000",
-        "-1": "-1",
-        "a word": "soon",
-    }
-    named = [Fault(f"429, Retry-After: {name}", "429", (("retry_after", value),)) for name, value in values.items()]
-    return [*named, Fault("503, Retry-After: a second", "503", (("retry_after", "1"),))]
-
-
-def _redirects() -> list[Fault]:
-    places = {
-        "plain http elsewhere": "http://metrics.example.com/trap",
-        "a file": "file:///etc/passwd",
-        "a broken URL": "http://[::1",
-    }
-    named = [Fault(f"redirect to {name}", "redirect", (("location", url),)) for name, url in places.items()]
-    return [*named, *(Fault(f"redirect with {code}", "redirect", (("code", code),)) for code in (303, 307, 308))]
-
-
-def _network() -> list[Fault]:
-    tls = [f"certificate {kind}" for kind in certificates.KINDS[1:]]
-    return [
-        Fault(name, network=name) for name in ("connection refused", "unknown host name", "TLS with plain http", *tls)
-    ]
-
+OPTIONS = {
+    # Each longer than the scaled read timeout, or larger than a limit, but no more than that.
+    "stall": "seconds=20",
+    "stall-body": "seconds=20",
+    "trickle": "seconds=0.0005",
+    "huge-json": f"size={3 << 20}",
+    "bomb": "size=1300000",
+}
+BOMB_OF_REPORT = f"size={16 << 20}"
 
 LASTING = {
     "request": {"400", "401", "403", "404", "bad-url"},
@@ -96,85 +67,87 @@ LASTING = {
 }
 """What no second try can mend, so that the very first time ends the call."""
 
+HARMLESS = {"gzip-unasked", "gzip-unlabelled", "trickle", "bad-timestamp", "url-undated", "url-expiring"}
+"""What is no reason to fail at all, even for ever."""
+
 LONG_WAIT = "429, Retry-After: an hour"
 """What is left to Airflow's retries, but while waiting for an export: so long a wait would hold a worker slot."""
 
-HARMLESS = {
-    "gzip-unasked",
-    "gzip-unlabelled",
-    "trickle",
-    "bad-timestamp",
-    "url-undated",
-    "url-expiring",
-}
-"""What is no reason to fail at all, even for ever."""
+
+def faults(endpoint: str) -> dict[str, str]:
+    """Return every fault of an endpoint by its name, with its kind and options for the emulator."""
+    options = OPTIONS | ({"bomb": BOMB_OF_REPORT} if endpoint == "download" else {})
+    return {
+        **{status: status for status in STATUSES},
+        **{f"429, Retry-After: {name}": f"429:retry_after={value}" for name, value in RETRY_AFTER.items()},
+        "503, Retry-After: a second": "503:retry_after=1",
+        **{kind: f"{kind}:{options.get(kind, '')}" for kind in kinds_for(endpoint)},
+        **{f"redirect to {name}": f"redirect:location={url}" for name, url in LOCATIONS.items()},
+        **{f"redirect with {code}": f"redirect:code={code}" for code in (303, 307, 308)},
+        **dict.fromkeys(NETWORK, ""),
+    }
 
 
-@dataclass(frozen=True)
-class Cell:
+class Cell(NamedTuple):
     """One field of the matrix."""
 
     endpoint: str
-    fault: Fault
+    fault: str
     times: str
     mode: str
     after: int = 0
 
     def __str__(self) -> str:
-        where = f"{self.endpoint}{' at the download' if self.after else ''}"
-        return f"{where} · {self.fault.name} · {self.times} · {self.mode}"
+        return f"{self.place} · {self.fault} · {self.times} · {self.mode}"
+
+    @property
+    def place(self) -> str:
+        """Which request it is about: each download begins with a look at the status, which can go wrong, too."""
+        return f"{self.endpoint}{', at the download' if self.after else ''}"
+
+    @property
+    def is_network(self) -> bool:
+        return self.fault in NETWORK
+
+    @property
+    def is_batch(self) -> bool:
+        return self.mode.startswith("batch")
+
+    @property
+    def spec(self) -> str:
+        """The fault as the emulator reads it."""
+        kind, _, options = faults(self.endpoint)[self.fault].partition(":")
+        counts = f"times={TIMES[self.times] or 'forever'},after={self.after},each={self.is_batch}"
+        return f"{self.endpoint}:{kind}:{','.join(filter(None, (options, counts)))}"
 
     @property
     def must_mend(self) -> bool:
         """Whether the call has to end well in spite of the fault."""
-        if self.fault.name in HARMLESS:
-            return True
-        lasting = self.fault.name in LASTING[self.endpoint] | {"bad-number"}
-        left_to_airflow = self.fault.name == LONG_WAIT and not self.waits_longer
-        return self.times != "for ever" and not lasting and not left_to_airflow
+        lasting = self.times == "for ever" or self.fault in LASTING[self.endpoint]
+        left_to_airflow = self.fault == LONG_WAIT and not self.waits_longer
+        return self.fault in HARMLESS or not (lasting or left_to_airflow)
 
     @property
     def waits_longer(self) -> bool:
         """Whether an export is waited for at the moment, so that even a long wait is no reason to give up."""
-        waiting = self.endpoint == "status" and self.mode != "worker" and not self.after
-        return waiting and self.fault.name == LONG_WAIT
+        return self.fault == LONG_WAIT and self.endpoint == "status" and self.mode != "worker" and not self.after
 
 
 def cells() -> list[Cell]:
     """Return the whole matrix."""
-    whole = [
-        Cell(endpoint, fault, times, mode)
-        for endpoint in ENDPOINTS
-        for fault in faults(endpoint)
-        for times in TIMES
-        for mode in MODES
-        # Waiting alone is done in the triggerer or in the worker; all else is the same in both.
-        if mode != "batch, worker" or endpoint == "status"
-    ]
-    # Each download begins with a look at the status, which can go wrong, too.
-    again = [
-        Cell("status", fault, times, mode, after=1)
-        for fault in faults("status")
-        for times in TIMES
-        for mode in ("worker", "event loop")
-        if not fault.network
-    ]
-    return whole + again
+    # Waiting alone is done in the triggerer or in the worker; all else is the same in both.
+    modes = {each: [mode for mode in MODES if mode != "batch, worker" or each == "status"] for each in ENDPOINTS}
+    whole = [Cell(each, *rest) for each in ENDPOINTS for rest in product(faults(each), TIMES, modes[each])]
+    again = product(faults("status"), TIMES, ("worker", "event loop"))
+    return whole + [Cell("status", *rest, after=1) for rest in again if rest[0] not in NETWORK]
 
 
 def stratified() -> list[Cell]:
     """Return a part of the matrix: every fault once in the worker and once in the triggerer, and a few batches."""
-    times = list(TIMES)
-    singles = [
-        Cell(
-            endpoint,
-            fault,
-            times[(number + turn) % 3],
-            mode,
-            after=int(endpoint == "status" and not fault.network and number % 4 == turn),
-        )
-        for endpoint in ENDPOINTS
-        for number, fault in enumerate(faults(endpoint))
-        for turn, mode in enumerate(("worker", "event loop"))
-    ]
-    return singles + [cell for cell in cells() if cell.mode.startswith("batch")][::97]
+    times, part = list(TIMES), []
+    for endpoint in ENDPOINTS:
+        for number, fault in enumerate(faults(endpoint)):
+            for turn, mode in enumerate(("worker", "event loop")):
+                later = endpoint == "status" and fault not in NETWORK and number % 4 == turn
+                part.append(Cell(endpoint, fault, times[(number + turn) % 3], mode, int(later)))
+    return part + [cell for cell in cells() if cell.is_batch][::97]

@@ -26,20 +26,28 @@ from urllib.parse import urlsplit
 import atheris
 
 with atheris.instrument_imports(include=["airflow_provider_apns"]):
-    from airflow_provider_apns import bodies, exports, reports, tokens
     from airflow_provider_apns.exceptions import ApnsError
+    from airflow_provider_apns.protocol import bodies, channel_ids, days, exchanges, retries
+    from airflow_provider_apns.protocol.account import APPLE_API_URL, Account
+    from airflow_provider_apns.protocol.datasets import Dataset
+    from airflow_provider_apns.protocol.exports import ExportRequest
+    from airflow_provider_apns.protocol.messages import MAX_ANSWER_BYTES, HttpAnswer
+    from airflow_provider_apns.protocol.tokens import TokenClaims
+    from airflow_provider_apns.reports import reading, writing
 
 NOW = datetime(2026, 3, 10, 18, 1, tzinfo=timezone.utc)
 MAX_BYTES = 1 << 20
 HOST = "metrics.example.com"
 TOKEN = "fuzz-token-0123456789"
-ACCOUNT = exports.Account.read(
+ACCOUNT = Account.read(
     "apns_default", login="TEAM", password=TOKEN, extra={"app_id": "com.example.app", "trusted_hosts": HOST}
 )
-REQUEST = exports.ExportRequest(exports.Dataset.CHANNEL, exports.Window(date(2026, 3, 1), date(2026, 3, 2)), "AAAA")
+REQUEST = ExportRequest(Dataset.CHANNEL, days.Days(date(2026, 3, 1), date(2026, 3, 2)), "AAAA")
 STATUS_URL = "https://api.icloud.apple.com/v1/status/1"
+READY = b'{"status": "SUCCESS", "downloadDetails": {"dataUrl": "https://a.example.com/d?Signature=1"}}'
 
 HEADERS = ["Content-Type", "Content-Encoding", "Content-Length", "Transfer-Encoding", "Retry-After", "Date", "Location"]
+TYPES: dict[str, type] = {"date": date, "string": str, "count": int, "boolean": bool}
 
 
 def headers_of(data: atheris.FuzzedDataProvider) -> dict[str, str]:
@@ -54,87 +62,78 @@ def headers_of(data: atheris.FuzzedDataProvider) -> dict[str, str]:
 
 
 def answers(data: atheris.FuzzedDataProvider) -> None:
-    """What an answer of the API means."""
-    status = data.ConsumeIntInRange(100, 599) if data.ConsumeBool() else 200
-    answer = exports.HttpAnswer(status, headers_of(data), NOW, data.ConsumeBytes(1 << 14))
-    for read in (
-        lambda: exports.read_export_requested(answer, ACCOUNT, REQUEST, "com.example.app"),
-        lambda: exports.read_export_status(answer, ACCOUNT, STATUS_URL),
-    ):
-        try:
-            export = read()
-        except ApnsError as error:
-            assert TOKEN not in str(error)
-            assert len(str(error)) < 2000
-            assert str(error).isprintable()
-            exports.retry_delay(error, 1)
-        else:
-            assert len(export.status) <= 40
-            assert export.status.isprintable()
-            assert "Signature" not in repr(export)
+    """What answers mean, and what is sent next."""
+    exchange = data.PickValueInList(
+        [
+            lambda: exchanges.request_export(ACCOUNT, REQUEST, "com.example.app"),
+            lambda: exchanges.get_export(ACCOUNT, STATUS_URL),
+            lambda: exchanges.download_export(ACCOUNT, STATUS_URL, MAX_BYTES),
+        ]
+    )()
+    try:
+        request = next(exchange)
+        while True:
+            assert TOKEN not in repr(request)
+            assert exchanges.TOKEN_HEADER not in request.headers or request.server == APPLE_API_URL
+            status = data.ConsumeIntInRange(100, 599) if data.ConsumeBool() else 200
+            body = READY if data.ConsumeBool() else data.ConsumeBytes(1 << 12)
+            request = exchange.send(HttpAnswer(status, headers_of(data), NOW, body))
+    except StopIteration as end:
+        assert "Signature" not in repr(end.value) or isinstance(end.value, bytes)
+        assert isinstance(end.value, bytes) or (len(end.value.status) <= 40 and end.value.status.isprintable())
+    except ApnsError as error:
+        assert TOKEN not in str(error)
+        assert "Signature" not in str(error)
+        assert len(str(error)) < 2000
+        assert str(error).isprintable()
 
 
 def csv(data: atheris.FuzzedDataProvider) -> None:
-    """Apple's CSV, as it is checked and as it is read, in pieces of any size."""
-    dataset = data.PickValueInList(list(exports.Dataset))
-    check, reader = reports.CsvCheck(dataset, "report"), reports.ReportReader(dataset, "report")
-    pieces = [data.ConsumeBytes(data.ConsumeIntInRange(1, 4096)) for _ in range(8)]
-    for reads in (check, reader):
-        rows: list[reports.Row] = []
+    """Apple's CSV, and what is written of it."""
+    dataset = data.PickValueInList([*Dataset, None])
+    try:
+        report = reading.read_report(data.ConsumeBytes(1 << 14), dataset, "report")
+    except ApnsError as error:
+        assert len(str(error)) < 2000
+        return
+    for row in report.rows:
+        for value, column in zip(row, report.columns, strict=True):
+            assert value is None or isinstance(value, TYPES[column.kind])
+            assert value is None or column.kind != "count" or 0 <= value < 2**63
+    lines = writing.write_rows(report.rows, report.columns, "jsonl").decode().split("\n")
+    assert len([json.loads(line) for line in lines if line]) == len(report.rows)
+    writing.write_rows(report.rows, report.columns, "csv")
+
+
+def texts(data: atheris.FuzzedDataProvider) -> None:
+    """Days and channel ids as DAG authors write them, Apple's timestamps, and the headers Retry-After and Date."""
+    headers = {"Retry-After": data.ConsumeUnicode(70), "Date": data.ConsumeUnicode(70)}
+    seconds = retries.retry_after_of(HttpAnswer(429, headers, NOW))
+    assert seconds is None or 0 <= seconds <= 86_400
+    text = data.ConsumeUnicode(64)
+    moment = exchanges.read_timestamp(text)
+    assert moment is None or moment.tzinfo
+    for read in (lambda: days.read_day(text, "first_day"), lambda: channel_ids.read_channel_ids(text)):
         try:
-            for piece in pieces:
-                rows += reads.feed(piece) or []
-            rows += reads.finish() or []
+            assert read()
         except ApnsError as error:
             assert len(str(error)) < 2000
-        for row in rows:
-            assert len(row) == len(reader.columns)
-            for value, column in zip(row, reader.columns, strict=True):
-                assert value is None or isinstance(value, TYPES[column.kind])
-                assert value is None or column.kind != "count" or 0 <= value < 2**63
-
-
-TYPES: dict[str, type] = {"date": date, "string": str, "count": int, "boolean": bool}
-
-
-def timestamps(data: atheris.FuzzedDataProvider) -> None:
-    """Apple's timestamps, and days as DAG authors write them."""
-    text = data.ConsumeUnicode(64)
-    moment = exports.read_timestamp(text)
-    assert moment is None or moment.tzinfo
-    try:
-        assert type(exports.read_date(text, "start_date")) is date
-    except ApnsError:
-        pass
-
-
-def retry_after(data: atheris.FuzzedDataProvider) -> None:
-    """Retry-After and Date headers."""
-    headers = {"Retry-After": data.ConsumeUnicode(70), "Date": data.ConsumeUnicode(70)}
-    error = exports.busy(exports.HttpAnswer(429, headers, NOW), "export")
-    assert error.retry_after is None or 0 <= error.retry_after <= 86_400
-    assert 0 <= exports.retry_delay(error, data.ConsumeIntInRange(1, 10)) <= 86_401
-    if exports.should_retry(error):
-        assert exports.retry_delay(error, 1) <= exports.MAX_RETRY_AFTER + 1
 
 
 def jwt(data: atheris.FuzzedDataProvider) -> None:
     """Tokens that read as a JWT, nearly or not at all."""
     claims = data.ConsumeBytes(1 << 13)
     payload = base64.urlsafe_b64encode(claims).decode().rstrip("=") if data.ConsumeBool() else claims.decode("latin-1")
-    read = tokens.TokenClaims.read(f"e30.{payload}.c2ln")
+    token = f"e30.{payload}.c2ln"
+    read = TokenClaims.read(token)
     try:
         read.check_expiry(NOW, "apns_default")
     except ApnsError as error:
         assert str(error).isprintable()
-    notice = read.renewal_notice(NOW, "apns_default")
-    assert notice is None or notice.isprintable()
-    mismatch = read.scope_mismatch("com.example.app", "deliverymetrics")
-    assert mismatch is None or mismatch.isprintable()
+    for told in (read.renewal_notice(NOW, "apns_default"), read.scope_mismatch("com.example.app", "deliverymetrics")):
+        assert told is None or told.isprintable()
     try:
-        exports.Account.read(
-            "c", login="T", password=f"e30.{payload}.c2ln", extra={"trusted_hosts": data.ConsumeUnicode(40)}
-        )
+        Account.read("c", login="T", password=token, extra={"trusted_hosts": data.ConsumeUnicode(40)})
     except ApnsError as error:
         assert len(payload) < 8 or payload not in str(error)
 
@@ -142,31 +141,17 @@ def jwt(data: atheris.FuzzedDataProvider) -> None:
 def body(data: atheris.FuzzedDataProvider) -> None:
     """A body off the wire: decompressed within its limit, and whole."""
     headers, limit = headers_of(data), data.ConsumeIntInRange(1, MAX_BYTES)
-    packed = data.ConsumeBool()
-    chunks = [data.ConsumeBytes(data.ConsumeIntInRange(1, 2048)) for _ in range(6)]
-    if packed:
-        whole = gzip.compress(b"".join(chunks) * data.ConsumeIntInRange(1, 300), mtime=0)
-        cut = whole[: data.ConsumeIntInRange(0, len(whole))] if data.ConsumeBool() else whole
-        chunks = [cut[at : at + 700] for at in range(0, len(cut), 700)]
-    size = 0
+    content = data.ConsumeBytes(1 << 13)
+    for _ in range(data.ConsumeIntInRange(0, 4)):
+        content = gzip.compress(content * data.ConsumeIntInRange(1, 300), mtime=0)
+        if data.ConsumeBool():
+            content = content[: data.ConsumeIntInRange(0, len(content))]
+    answer = HttpAnswer(200, headers, NOW, content)
     try:
-        decoder = bodies.BodyDecoder(headers, limit, "report")
-        for chunk in chunks:
-            for piece in decoder.feed(chunk):
-                size += len(piece)
-                assert size <= limit
-                assert len(piece) <= MAX_BYTES
-        size += sum(map(len, decoder.rest()))
-        decoder.check_whole()
-    except ApnsError:
-        pass
-    else:
-        assert size == decoder.size <= limit
-    answer = bodies.AnswerBody(headers, limit)
-    for chunk in chunks:
-        if not answer.feed(chunk):
-            break
-    assert len(answer.decoded()) <= limit
+        assert len(bodies.read_body(answer, limit, "report")) <= limit
+    except ApnsError as error:
+        assert len(str(error)) < 500
+    assert len(bodies.read_answer(answer)) <= MAX_ANSWER_BYTES
 
 
 def urls(data: atheris.FuzzedDataProvider) -> None:
@@ -175,7 +160,7 @@ def urls(data: atheris.FuzzedDataProvider) -> None:
     if data.ConsumeBool():
         url = f"https://{data.PickValueInList([HOST, 'api.icloud.apple.com', 'apple.com'])}{url}"
     try:
-        exports.check_status_url(ACCOUNT, url)
+        ACCOUNT.check_status_url(url)
     except ApnsError as error:
         assert str(error).isprintable()
     else:
@@ -183,25 +168,29 @@ def urls(data: atheris.FuzzedDataProvider) -> None:
         assert host == HOST or re.search(r"\.(apple|icloud)\.com$", host), url
         assert urlsplit(url).scheme == "https"
         assert urlsplit(url).username is None
+    download = exchanges.download_export(ACCOUNT, STATUS_URL, MAX_BYTES)
+    next(download)
+    details = {"status": "SUCCESS", "downloadDetails": {"dataUrl": url}}
     try:
-        request = exports.request_download(tokens.Secret(url), "report")
-        assert urlsplit(url).scheme in ("https", "http")
-        assert exports.TOKEN_HEADER not in request.headers
-        answer = exports.HttpAnswer(302, {"Location": data.ConsumeUnicode(200)}, NOW)
-        exports.follow_download(answer, request)
+        for answer in (
+            HttpAnswer(200, {}, NOW, json.dumps(details).encode()),
+            HttpAnswer(302, {"Location": data.ConsumeUnicode(200)}, NOW),
+        ):
+            request = download.send(answer)
+            assert request.url.isascii()
+            assert urlsplit(request.url).scheme in ("https", "http")
+            assert exchanges.TOKEN_HEADER not in request.headers
     except ApnsError as error:
         assert str(error).isprintable()
 
 
 Target = Callable[[atheris.FuzzedDataProvider], None]
-TARGETS: dict[str, Target] = {
-    target.__name__: target for target in (answers, csv, timestamps, retry_after, jwt, body, urls)
-}
+TARGETS: dict[str, Target] = {target.__name__: target for target in (answers, csv, texts, jwt, body, urls)}
 
 SEEDS = [
     b'{"statusUrl": "https://api.icloud.apple.com/v1/status/1", "requestedAt": "2024-11-11 18:01:00Z"}',
-    b'{"status": "SUCCESS", "downloadDetails": {"dataUrl": "https://a.example.com/d?Signature=1", "expiresAt": '
-    b'"2024-02-14T18:53:14.762922Z"}}',
+    b'{"status": "SUCCESS", "downloadDetails": {"expiresAt": "2024-02-14T18:53:14.762922123Z"}}',
+    READY,
     b"Date (UTC),Broadcasts Published,Broadcasts Delivered,Total Subscriptions,Unique Subscribers\n"
     b"2026-03-01,1,2,3,-1\n",
     b"Push Type,Status,Date (UTC),Count\nalert,delivered,2026-03-01,10\r\n",
@@ -229,16 +218,8 @@ def run_all() -> int:
             for number, seed in enumerate(SEEDS):
                 (corpus / str(number)).write_bytes(seed)
             options = [f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=512", "-max_len=20000"]
-            found = FINDINGS / name
-            command = [
-                sys.executable,
-                "-m",
-                "tests.fuzz.fuzz",
-                name,
-                *options,
-                f"-artifact_prefix={found}-",
-                str(corpus),
-            ]
+            options.append(f"-artifact_prefix={FINDINGS / name}-")
+            command = [sys.executable, "-m", "tests.fuzz.fuzz", name, *options, str(corpus)]
             outcome = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
             told = outcome.stdout + outcome.stderr
             runs = re.findall(r"#(\d+)\s+DONE\s+cov: (\d+)", told)

@@ -16,9 +16,16 @@ def yesterday() -> date:
 @pytest.fixture
 def prompt(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look at exports at once: ``dag.test()`` has no scheduler for which a resumed task would come too early."""
-    from airflow_provider_apns import exports
+    from airflow_provider_apns.protocol import retries
     from airflow_provider_apns.triggers import apns as triggers
 
-    for trigger in (triggers.ApnsExportTrigger, triggers.ApnsBatchTrigger):
-        monkeypatch.setitem(trigger.__init__.__kwdefaults__, "first_delay", 0.0)
-    monkeypatch.setattr(exports, "FIRST_POLL_DELAY", 0.1)
+    monkeypatch.setitem(triggers._WaitingTrigger.__init__.__kwdefaults__, "first_delay", 0.0)
+    monkeypatch.setattr(retries, "FIRST_POLL_DELAY", 0.1)
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Try again at once, however long the rules would wait."""
+    from airflow_provider_apns.protocol import retries
+
+    monkeypatch.setattr(retries, "retry_delay", lambda error, tries: 0.01)

@@ -93,6 +93,7 @@ class Export:
     channel_id: str | None
     first: date
     last: date
+    outcome: str
     number: str = field(default_factory=lambda: secrets.token_hex(8))
     looks: int = 0
 
@@ -112,7 +113,7 @@ class ForeignServer:
     :param channels: how many channels the app has; every seventh is too small to be counted (-1)
     :param habits: see there
     :param processing_looks: how often an export is PROCESSING before it is ready
-    :param outcome: what exports come to: SUCCESS, FAILED or EXPIRED
+    :param outcome: what exports come to: SUCCESS, FAILED or EXPIRED; ``outcomes`` has those of the next ones
     :param latency: seconds that each answer takes
     """
 
@@ -133,6 +134,7 @@ class ForeignServer:
         self.processing_looks = processing_looks
         self.outcome = outcome
         self.latency = latency
+        self.outcomes: list[str] = []
         self.seen: list[Seen] = []
         self.served: list[bytes] = []
         self.exports: dict[bytes, Export] = {}
@@ -297,7 +299,9 @@ class ForeignServer:
             return Answer(404, b"channel identifier not found", "text/plain")
         # The same request within 24 hours gives the same export.
         key = f"{dataset} {channel_id} {first} {last} {minutes}".encode()
-        export = self.exports.setdefault(key, Export(dataset, channel_id, first, last))
+        if (export := self.exports.get(key)) is None:
+            outcome = self.outcomes.pop(0) if self.outcomes else self.outcome
+            export = self.exports[key] = Export(dataset, channel_id, first, last, outcome)
         url = f"http://{self.habits.status_host}:{self.port}/exports/{export.number}"
         requested_at = f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M:%S}Z"
         return Answer(200, json.dumps({"statusUrl": url, "requestedAt": requested_at}).encode())
@@ -309,7 +313,7 @@ class ForeignServer:
             return Answer(400, b"badly formed", "text/plain")
         export.looks += 1
         now = datetime.now(timezone.utc)
-        state = self.outcome if export.looks > self.processing_looks else "PROCESSING"
+        state = export.outcome if export.looks > self.processing_looks else "PROCESSING"
         content: dict[str, Any] = {"status": state, "requestedAt": f"{now:%Y-%m-%dT%H:%M:%S}.947Z"}
         if state == "SUCCESS":
             signature = "Sig-" + secrets.token_urlsafe(30)

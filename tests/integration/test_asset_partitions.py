@@ -27,10 +27,11 @@ with DAG("asset_events", schedule=None) as dag:
     ApnsToObjectStorageOperator(
         task_id="all",
         dataset="application",
-        start_date="{first}",
-        end_date="{last}",
+        first_day="{first}",
+        last_day="{last}",
         path="file://{folder}/{{date}}.csv",
         deferrable=False,
+        poke_interval=0.1,
         outlets=[{outlet}],
         {flags}
     )
@@ -47,7 +48,6 @@ def write_dag(folder: Path, outlet: str, flags: str = "") -> Path:
 def apple(monkeypatch: pytest.MonkeyPatch):
     with Emulator() as apple:
         monkeypatch.setenv("AIRFLOW_CONN_APNS_DEFAULT", apple.connection_json)
-        monkeypatch.setattr("airflow_provider_apns.batches.poll_delay", lambda polls, ceiling, now: 0.1)
         yield apple
 
 
@@ -67,7 +67,7 @@ def test_each_day_is_a_partition(tmp_path: Path) -> None:
 def test_an_airflow_without_partitions_is_told_so() -> None:
     with pytest.raises(ValueError, match=r"asset_partitions needs Airflow 3\.3"):
         ApnsToObjectStorageOperator(
-            task_id="all", dataset="application", start_date=LAST, end_date=LAST, path="x", asset_partitions=True
+            task_id="all", dataset="application", first_day=LAST, last_day=LAST, path="x", asset_partitions=True
         )
 
 

@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 
 from airflow_provider_apns.exceptions import ApnsError
-from airflow_provider_apns.exports import Dataset, ExportRequest, Window
-from airflow_provider_apns.hooks.apns import ApnsAsyncHook, ApnsHook
+from airflow_provider_apns.hooks.apns import ApnsHook
+from airflow_provider_apns.hooks.apns_async import ApnsAsyncHook
+from airflow_provider_apns.protocol.datasets import Dataset
+from airflow_provider_apns.protocol.days import Days
+from airflow_provider_apns.protocol.exports import ExportRequest
 from tests.integration.foreign_server import TROUBLES, ForeignServer
 from tests.support.dag_test import DagTest, run_dag
 
@@ -33,14 +36,6 @@ def apple(monkeypatch: pytest.MonkeyPatch) -> Iterator[ForeignServer]:
 
 
 @pytest.fixture
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Try again at once, however long the rules would wait."""
-    from airflow_provider_apns.hooks import apns
-
-    monkeypatch.setattr(apns, "retry_delay", lambda error, tries: 0.01)
-
-
-@pytest.fixture
 def report(tmp_path: Path) -> Path:
     path = tmp_path / "application" / "report.csv"
     path.parent.mkdir()
@@ -57,12 +52,11 @@ class TestHook:
         hook.download_export(export.status_url, str(report))
 
     async def bring_in_triggerer(self, report: Path, yesterday: date) -> None:
-        window = Window(yesterday - timedelta(days=2), yesterday)
+        days = Days(yesterday - timedelta(days=2), yesterday)
         async with ApnsAsyncHook() as hook:
-            export = await hook.request_export(ExportRequest(Dataset.APPLICATION, window))
+            export = await hook.request_export(ExportRequest(Dataset.APPLICATION, days))
             assert (await hook.get_export(export.status_url)).is_ready
-            with report.open("wb") as file:
-                await hook.download_export(export.status_url, file, Dataset.APPLICATION)
+            report.write_bytes((await hook.download_report(export.status_url, Dataset.APPLICATION)).body)
 
     @at_each_endpoint
     @pytest.mark.parametrize("how", PASSING)

@@ -24,7 +24,6 @@ YESTERDAY = (datetime.now(tz=timezone.utc) - timedelta(days=1)).date()
 def apple(monkeypatch: pytest.MonkeyPatch):
     with Emulator(channels=3) as apple:
         monkeypatch.setenv("AIRFLOW_CONN_APNS_DEFAULT", apple.connection_json)
-        monkeypatch.setattr("airflow_provider_apns.batches.poll_delay", lambda polls, ceiling, now: 0.1)
         yield apple
 
 
@@ -33,10 +32,11 @@ def test_one_task_tells_apples_dataset_each_object_and_its_rows(apple: Emulator,
         task_id="all",
         dataset="channel",
         channel_ids=apple.channel_ids,
-        start_date=YESTERDAY - timedelta(days=1),
-        end_date=YESTERDAY,
+        first_day=YESTERDAY - timedelta(days=1),
+        last_day=YESTERDAY,
         path=f"file://{tmp_path}/{{date}}.csv",
         deferrable=False,
+        poke_interval=0.1,
     )
     assert task.get_openlineage_facets_on_complete(None) is None
     task.execute({})
@@ -101,8 +101,8 @@ from airflow_provider_apns.transfers.apns_to_object_storage import ApnsToObjectS
 
 with DAG("lineage", schedule=None) as dag:
     ApnsToObjectStorageOperator(
-        task_id="all", dataset="application", start_date="{day}", end_date="{day}",
-        path="file://{tmp_path}/lake/x.csv", poke_interval=1, deferrable=False,
+        task_id="all", dataset="application", first_day="{day}", last_day="{day}",
+        path="file://{tmp_path}/lake/x.csv", poke_interval=0.1, deferrable=False,
     )
 """
 

@@ -6,7 +6,6 @@ import runpy
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -152,11 +151,12 @@ class TestExamples:
 
     def test_none_is_forgotten(self) -> None:
         tested = {
+            "apns_all_channels.py",  # in test_all_channels.py
             "apns_channels_mapped.py",
+            "apns_chart.py",
             "apns_daily_application_metrics.py",
             "apns_one_task.py",
             "apns_taskflow_hook.py",
-            "apns_trailing_window_chart.py",
         }
         assert {path.name for path in EXAMPLES.glob("*.py")} == tested
 
@@ -180,22 +180,17 @@ class TestExamples:
     def test_one_task(self, lake: Path) -> None:
         result = run_dag(EXAMPLES / "apns_one_task.py", retries=0)
         assert result.state == "success"
-        assert result.xcom("application_metrics")["rows"] == 1
+        assert result.xcom("application_metrics")["rows"] == 30
         assert result.xcom("channel_metrics")["channels_exported"] == 3
 
-    def test_trailing_window_and_its_chart(self, lake: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        result = run_dag(EXAMPLES / "apns_trailing_window_chart.py", "apns_trailing_window", retries=0)
+    def test_kept_complete_and_its_chart(self, lake: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        result = run_dag(EXAMPLES / "apns_chart.py", "apns_kept_complete", retries=0)
         assert result.state == "success"
-        assert result.xcom("application_metrics")["objects"] == len(list(lake.rglob("*.parquet"))) == 28
+        assert result.xcom("application_metrics")["objects"] == len(list(lake.rglob("*.parquet"))) == 30
 
-        # dag.test() starts no other DAG, so the second one's function gets the event from here.
+        # dag.test() starts no other DAG, so the second one's function is called from here.
         (event,) = result.asset_events()
-        self.draw(event)
+        assert len(event["days"]) == 30
+        runpy.run_path(str(EXAMPLES / "apns_chart.py"))["chart_dag"].get_task("draw").python_callable()
         assert (lake / "chart.png").read_bytes().startswith(b"\x89PNG")
         assert "broadcasts_delivered" in capsys.readouterr().out
-
-    @staticmethod
-    def draw(extra: dict[str, object]) -> None:
-        """Call the chart DAG's function as Airflow does, with an event."""
-        chart_dag = runpy.run_path(str(EXAMPLES / "apns_trailing_window_chart.py"))["chart_dag"]
-        chart_dag.get_task("draw").python_callable(triggering_asset_events={"trailing": [SimpleNamespace(extra=extra)]})

@@ -9,14 +9,11 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from airflow_provider_apns.emulator import Emulator
+from airflow_provider_apns.exceptions import ApnsReportTooLargeError
 from airflow_provider_apns.hooks.apns import ApnsHook
-from airflow_provider_apns.multipart import PART_SIZE
-from airflow_provider_apns.transfers.apns_to_object_storage import ApnsToObjectStorageOperator
 from tests.integration.foreign_server import ForeignServer
 from tests.support.dag_test import run_dag
 from tests.support.s3 import S3Server, s3_server
@@ -24,7 +21,6 @@ from tests.support.s3 import S3Server, s3_server
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("airflow_db", "prompt")]
 
 DAGS = Path(__file__).parent / "dags"
-MANY_ROWS = 400_000  # more than 8 MiB: an upload in several parts
 
 
 @pytest.fixture(scope="module")
@@ -43,21 +39,12 @@ def s3(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
     return server
 
 
-def crc32(data: bytes) -> str:
-    return base64.b64encode(zlib.crc32(data).to_bytes(4, "big")).decode()
-
-
-def uploads(s3: S3Server) -> list[Any]:
-    """Return the multipart uploads that were begun and neither completed nor aborted."""
-    return list(s3.client.list_multipart_uploads(Bucket=s3.bucket).get("Uploads", []))
-
-
 @pytest.fixture
 def days(yesterday: date) -> dict[str, str]:
-    return {"start_date": str(yesterday - timedelta(days=1)), "end_date": str(yesterday)}
+    return {"first_day": str(yesterday - timedelta(days=1)), "last_day": str(yesterday)}
 
 
-class TestSmallReports:
+class TestReports:
     @pytest.fixture
     def apple(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[ForeignServer]:
         with ForeignServer() as running:
@@ -66,10 +53,10 @@ class TestSmallReports:
 
     @pytest.mark.main_job
     def test_three_tasks(self, s3: S3Server, apple: ForeignServer, days: dict[str, str]) -> None:
-        conf = {"dataset": "application", "start": days["start_date"], "end": days["end_date"]}
+        conf = {"dataset": "application", "start": days["first_day"], "end": days["last_day"]}
         result = run_dag(DAGS / "main_job.py", conf=conf | {"folder": f"s3://store@{s3.bucket}/apns"})
         assert result.state == "success"
-        key = f"apns/application/{days['end_date']}.csv"
+        key = f"apns/application/{days['last_day']}.csv"
         assert s3.keys() == [key]
         assert [s3.read(key)] == apple.served
         assert result.xcom("download") == f"s3://store@{s3.bucket}/{key}"
@@ -87,73 +74,43 @@ class TestSmallReports:
         names = [channel_id.replace("+", "-").replace("/", "_").rstrip("=") for channel_id in apple.channel_ids]
         expected = [f"by-channel/{day}/{name}.csv" for day in days.values() for name in names]
         assert s3.keys() == sorted(expected)
-        assert s3.read(expected[0]).decode().splitlines()[1].startswith(f"{days['start_date']},{apple.app},")
+        assert s3.read(expected[0]).decode().splitlines()[1].startswith(f"{days['first_day']},{apple.app},")
 
-
-class TestLargeReports:
-    @pytest.fixture
-    def apple(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
-        with Emulator(rows=MANY_ROWS) as running:
-            monkeypatch.setenv("AIRFLOW_CONN_APNS_DEFAULT", running.connection_json)
-            yield running
-
-    @pytest.fixture
-    def status_url(self, apple: Emulator, days: dict[str, str]) -> str:
-        return ApnsHook().request_export("delivery", **days).status_url
-
-    def test_download(self, s3: S3Server, apple: Emulator, status_url: str, days: dict[str, str]) -> None:
-        download = ApnsHook().download_export(status_url, f"s3://store@{s3.bucket}/large.csv")
-        assert download.size > 8 << 20
-        assert s3.read("large.csv") == apple.csv("delivery", days["start_date"], days["end_date"])
-        # An ETag with a dash is that of an object in parts.
-        assert "-" in s3.client.head_object(Bucket=s3.bucket, Key="large.csv")["ETag"]
-        assert uploads(s3) == []
-
-    @pytest.mark.skipif(version("moto") < "5.2", reason="moto takes no checksums before 5.2")
-    def test_the_parts_are_checked(self, s3: S3Server, apple: Emulator, status_url: str, days: dict[str, str]) -> None:
-        ApnsHook().download_export(status_url, f"s3://store@{s3.bucket}/large.csv")
-        content = apple.csv("delivery", days["start_date"], days["end_date"])
-        parts = [content[start : start + PART_SIZE] for start in range(0, len(content), PART_SIZE)]
-        stored = s3.client.head_object(Bucket=s3.bucket, Key="large.csv", ChecksumMode="ENABLED")
-        assert stored["ChecksumCRC32"] == crc32(b"".join(base64.b64decode(crc32(part)) for part in parts))
-
-    def test_nothing_is_left_of_a_failed_download(self, s3: S3Server, status_url: str) -> None:
-        from airflow_provider_apns.exceptions import ApnsReportTooLargeError
-
-        with pytest.raises(ApnsReportTooLargeError):
-            ApnsHook(max_bytes=9 << 20).download_export(status_url, f"s3://store@{s3.bucket}/large.csv")
-        assert s3.keys() == uploads(s3) == []
-
-    def test_one_task(self, s3: S3Server, apple: Emulator, days: dict[str, str]) -> None:
-        summary = self.execute(s3, days)
-        assert summary["rows"] == apple.csv("delivery", days["start_date"], days["end_date"]).count(b"\n") - 1
-        assert summary["bytes"] == s3.client.head_object(Bucket=s3.bucket, Key="large.csv")["ContentLength"] > 8 << 20
-        assert uploads(s3) == []
-
-    @pytest.mark.usefixtures("apple")
-    def test_nothing_is_left_of_a_failed_task(
-        self, s3: S3Server, days: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    def test_a_path_keeps_itself_complete(
+        self, s3: S3Server, apple: ForeignServer, days: dict[str, str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from airflow_provider_apns.spool import Spool
+        """What is there, and when it was written, is read from the store's listing."""
+        path = f"s3://store@{s3.bucket}/day={{date}}/metrics.parquet"
+        arguments = {"dataset": "application", "path": path, "first_day": None, "last_day": None}
+        monkeypatch.setenv("ONE_TASK", json.dumps(arguments))
+        first = run_dag(DAGS / "one_task.py", "one_task").xcom("export")
+        keys = s3.keys()
+        assert (first["objects"], len(first["days"]), len(keys), len(apple.exports)) == (30, 30, 30, 1)
 
-        read = Spool.read
+        s3.client.delete_object(Bucket=s3.bucket, Key=keys[3])
+        again = run_dag(DAGS / "one_task.py", "one_task").xcom("export")
+        assert again["days"] == [first["days"][3]]
+        assert again["days_unchanged"] == first["days"][-3:]
+        assert s3.keys() == keys
 
-        def broken(spool: Spool, *partition: Any) -> Iterator[Any]:
-            """The disk fails when almost all is written."""
-            for number, row in enumerate(read(spool, *partition)):
-                if number == MANY_ROWS - 10:
-                    raise OSError("the disk is gone")
-                yield row
 
-        monkeypatch.setattr(Spool, "read", broken)
-        with pytest.raises(OSError, match="the disk is gone"):
-            self.execute(s3, days)
-        assert s3.keys() == uploads(s3) == []
+@pytest.mark.skipif(version("moto") < "5.2", reason="moto takes no checksums before 5.2")
+def test_the_store_checks_what_it_gets(s3: S3Server, days: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    with ForeignServer() as apple:
+        monkeypatch.setenv("AIRFLOW_CONN_APNS_DEFAULT", apple.connection())
+        status_url = ApnsHook().request_export("delivery", **days).status_url
+        ApnsHook().download_export(status_url, f"s3://store@{s3.bucket}/x.csv")
+    stored = s3.client.head_object(Bucket=s3.bucket, Key="x.csv", ChecksumMode="ENABLED")
+    assert stored["ChecksumCRC32"] == base64.b64encode(zlib.crc32(s3.read("x.csv")).to_bytes(4, "big")).decode()
+    assert stored["ContentType"] == "text/csv"
 
-    @staticmethod
-    def execute(s3: S3Server, days: dict[str, str]) -> dict[str, Any]:
-        path = f"s3://store@{s3.bucket}/large.csv"
-        operator = ApnsToObjectStorageOperator(
-            task_id="export", dataset="delivery", path=path, deferrable=False, poke_interval=0.05, **days
-        )
-        return dict(operator.execute({}))
+
+def test_nothing_is_left_of_a_failed_download(
+    s3: S3Server, days: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ForeignServer() as apple:
+        monkeypatch.setenv("AIRFLOW_CONN_APNS_DEFAULT", apple.connection())
+        status_url = ApnsHook().request_export("delivery", **days).status_url
+        with pytest.raises(ApnsReportTooLargeError):
+            ApnsHook(max_bytes=50).download_export(status_url, f"s3://store@{s3.bucket}/x.csv")
+    assert s3.keys() == []

@@ -28,7 +28,7 @@ TOKEN = "secret-token+with/odd=characters"
 REFUSED_TOKEN = "another-secret+token/that-is-refused"
 
 TODAY = datetime.now(timezone.utc).date()
-DAYS = {"start_date": TODAY - timedelta(days=3), "end_date": TODAY - timedelta(days=1)}
+DAYS = {"first_day": TODAY - timedelta(days=3), "last_day": TODAY - timedelta(days=1)}
 
 CHANNEL_CASES = {
     "good": "",
@@ -100,7 +100,7 @@ class TestAirflow:
         assert find_secrets(airflow.home, needles, fernet_key=airflow.fernet_key) == []
         # The search is worth something: what it searched is what was logged.
         logs = [path.read_text() for path in (airflow.home / "logs").rglob("attempt=*.log*")]
-        assert any("/v1/dataExports/apns/status/" in log for log in logs)
+        assert any("/datasetName/broadcastapplicationmetric/status/" in log for log in logs)
         assert any("debug" in log.lower() for log in logs)
 
 
@@ -154,11 +154,9 @@ def assert_shows_nothing(error: BaseException, *needles: str) -> None:
 
 @pytest.fixture
 def apple(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
-    from airflow_provider_apns import shared
-    from airflow_provider_apns.hooks import apns as hooks
+    from airflow_provider_apns.protocol import retries
 
-    monkeypatch.setattr(hooks, "retry_delay", lambda error, tries: 0.001)
-    monkeypatch.setattr(shared, "READ_TIMEOUT", 5.0)
+    monkeypatch.setattr(retries, "retry_delay", lambda error, tries: 0.001)
     with Emulator(token=TOKEN, channels=1) as apple:
         monkeypatch.setenv("AIRFLOW_CONN_APNS_DEFAULT", apple.connection_json)
         yield apple
@@ -177,13 +175,13 @@ def download_in_worker(status_url: str, folder: Path) -> None:
 
 
 def download_in_event_loop(status_url: str, folder: Path) -> None:
-    from airflow_provider_apns.exports import Dataset
-    from airflow_provider_apns.hooks.apns import ApnsAsyncHook
+    from airflow_provider_apns.hooks.apns_async import ApnsAsyncHook
+    from airflow_provider_apns.protocol.datasets import Dataset
 
     async def download() -> None:
         async with ApnsAsyncHook(max_bytes=1 << 20) as hook:
-            with (folder / "x.csv").open("wb+") as file:
-                await hook.download_export(status_url, file, Dataset.APPLICATION)
+            report = await hook.download_report(status_url, Dataset.APPLICATION)
+        (folder / "x.csv").write_bytes(report.body)
 
     asyncio.run(download())
 
@@ -236,7 +234,7 @@ class TestTracebacks:
         assert_shows_nothing(raised.value, TOKEN, apple.signature_mark)
 
     def test_of_a_wait_that_is_cancelled(self, apple: Emulator) -> None:
-        from airflow_provider_apns.hooks.apns import ApnsAsyncHook
+        from airflow_provider_apns.hooks.apns_async import ApnsAsyncHook
 
         status_url = request(apple)
         apple.inject("status:stall:seconds=20")
@@ -317,8 +315,10 @@ class TestLogs:
 
 class TestRepr:
     def test_of_every_object(self, apple: Emulator) -> None:
-        from airflow_provider_apns import exports
-        from airflow_provider_apns.hooks.apns import ApnsAsyncHook, ApnsHook
+        from airflow_provider_apns.hooks.apns import ApnsHook
+        from airflow_provider_apns.hooks.apns_async import ApnsAsyncHook
+        from airflow_provider_apns.protocol import exchanges
+        from airflow_provider_apns.protocol.messages import HttpAnswer, HttpRequest
         from airflow_provider_apns.triggers.apns import ApnsExportTrigger
 
         hook = ApnsHook()
@@ -342,11 +342,9 @@ class TestRepr:
             account.token,
             [account.token],
             account.claims,
-            exports.request_status(account, export.status_url),
-            exports.request_download(export.data_url, "report"),  # type: ignore[arg-type]
-            exports.HttpAnswer(
-                200, {"Location": str(export.data_url)}, datetime.now(timezone.utc), b"x" + TOKEN.encode()
-            ),
+            next(exchanges.get_export(account, export.status_url)),
+            HttpRequest("report", "GET", export.data_url, {}),  # type: ignore[arg-type]
+            HttpAnswer(200, {"Location": str(export.data_url)}, datetime.now(timezone.utc), b"x" + TOKEN.encode()),
             ApnsExportTrigger(status_url=export.status_url, apns_conn_id="apns_default", poke_interval=1).serialize(),
             *asyncio.run(account_of_async_hook()),
         ]

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 
 from tests.integration import batch_job
@@ -42,17 +41,17 @@ def run(kind: str, url: str, output: Path) -> dict[str, Any]:
 
 
 def test_ten_thousand_channels(url: str, tmp_path: Path) -> None:
-    output = tmp_path / "channels.parquet"
+    output = tmp_path / "channels.csv"
     ours = run("operator", url, output)
     ledger = batch_job.ask(f"{url}/_emulator/ledger")
     bare = run("bare", url, output)
     sys.stdout.write(f"\noperator: {ours}\nbare aiohttp: {bare}\nratio: {ours['seconds'] / bare['seconds']:.2f}\n")
 
-    assert ours["rows"] == bare["rows"] == pq.read_metadata(output).num_rows == 2 * CHANNELS
+    assert ours["rows"] == bare["rows"] == len(output.read_bytes().splitlines()) - 1 == batch_job.DAYS * CHANNELS
     assert ledger["posts"] == ledger["exports_created"] == ledger["downloads"] == CHANNELS
     assert ledger["max_in_flight"] <= batch_job.CONCURRENCY
     assert ledger["violations"] == []
 
-    assert ours["peak_mib"] < 350
+    assert ours["megabytes"] < 150  # over what Airflow itself takes
     assert ours["seconds"] < 3 * bare["seconds"]
     assert max(ours["bytes"].values()) < 1_000_000

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta, timezone
 
 import pytest
+from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_apns.emulator import Emulator
 
@@ -27,13 +28,17 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 @pytest.fixture
-def apple(connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
-    from airflow_provider_apns import batches
-
-    monkeypatch.setattr(batches, "poll_delay", lambda polls, ceiling, now: 0.05)
+def apple(connect: Callable[..., None]) -> Iterator[Emulator]:
     with Emulator(channels=3, processing_polls=12) as apple:
         connect(apple)
         yield apple
+
+
+async def looked(apple: Emulator, times: int, waiting: asyncio.Future[TriggerEvent]) -> None:
+    """Wait until a trigger has looked so often."""
+    while apple.ledger.gets < times:
+        assert not waiting.done(), waiting.result()
+        await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("dataset", ["application", "channel", "delivery"])
@@ -49,8 +54,7 @@ async def test_replaced_while_a_trigger_waits(
     status_url = ApnsHook().request_export(dataset, *days, channel_id).status_url
     trigger = ApnsExportTrigger(status_url=status_url, apns_conn_id="apns_default", poke_interval=0.05, first_delay=0.0)
     waiting = asyncio.ensure_future(anext(trigger.run()))
-    while apple.ledger.gets < 3:
-        await asyncio.sleep(0.01)
+    await looked(apple, 3, waiting)
     apple.rotate_token(NEW_TOKEN)
     connect(apple)
     event = await asyncio.wait_for(waiting, 20)
@@ -70,8 +74,8 @@ async def test_replaced_while_a_batch_waits(apple: Emulator, connect: Callable[.
         task_id="x",
         dataset="channel",
         channel_ids=list(apple.channel_ids),
-        start_date=yesterday - timedelta(days=2),
-        end_date=yesterday,
+        first_day=yesterday - timedelta(days=2),
+        last_day=yesterday,
         path="/nowhere/x.csv",
         poke_interval=0.05,
     )
@@ -80,8 +84,7 @@ async def test_replaced_while_a_batch_waits(apple: Emulator, connect: Callable[.
     trigger = deferred.value.trigger
     trigger.first_delay = 0.0
     waiting = asyncio.ensure_future(anext(trigger.run()))
-    while apple.ledger.gets < 6:
-        await asyncio.sleep(0.01)
+    await looked(apple, 6, waiting)
     apple.rotate_token(NEW_TOKEN)
     connect(apple)
     assert "error" not in (await asyncio.wait_for(waiting, 20)).payload

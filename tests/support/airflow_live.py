@@ -19,7 +19,6 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Callable, Mapping
@@ -27,7 +26,6 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import psutil
@@ -105,8 +103,6 @@ class AirflowDeployment:
             api_server = ["api-server", "--host", "127.0.0.1", "--port", str(api_port), "--workers", "1"]
             self.commands |= {"api-server": api_server, "dag-processor": ["dag-processor"]}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        # Everything below the components as last seen: tasks lead process groups of their own and may outlive a parent.
-        self._descendants: dict[str, list[psutil.Process]] = {}
 
     def __enter__(self) -> AirflowDeployment:
         self.migrate()
@@ -119,9 +115,7 @@ class AirflowDeployment:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self.stop()
 
     def cli(self, *arguments: str) -> str:
@@ -155,14 +149,23 @@ class AirflowDeployment:
 
     def stop(self) -> None:
         """End every process that this deployment has started; what does not go in ten seconds is killed."""
-        self._signal(list(self._processes), signal.SIGTERM)
-        try:
-            self._wait("every process to end", self._all_gone, timeout=10)
-        except TimeoutError:
-            self._signal(list(self._processes), signal.SIGKILL)
-            self._wait("every process to end", self._all_gone, timeout=10)
+        _, left = psutil.wait_procs(self._signal(list(self._processes), signal.SIGTERM), timeout=10)
+        for process in {*left, *(below for above in left for below in _below(above))}:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(left, timeout=10)
         self._processes.clear()
-        self._descendants.clear()
+
+    def _signal(self, names: list[str], number: signal.Signals) -> list[psutil.Process]:
+        """Signal components and all below them: tasks lead process groups of their own and may outlive a parent."""
+        components = [
+            psutil.Process(self._processes[name].pid) for name in names if self._processes[name].poll() is None
+        ]
+        processes = [process for component in components for process in (component, *_below(component))]
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
+        return processes
 
     def wait_until_healthy(self, timeout: float = 120) -> None:
         """Return when every component has sent a heartbeat and the API server answers."""
@@ -216,59 +219,37 @@ class AirflowDeployment:
 
     def task_log(self, run: Run, task_id: str, *, map_index: int = -1) -> str:
         """Return all that a task instance has logged, over all its tries, in the worker and in the triggerer."""
-        return "".join(path.read_text() for path in self._logs(run, task_id, map_index))
-
-    def _logs(self, run: Run, task_id: str, map_index: int) -> list[Path]:
         folder = self.home / "logs" / f"dag_id={run.dag_id}" / f"run_id={run.run_id}" / f"task_id={task_id}"
         if map_index >= 0:
             folder /= f"map_index={map_index}"
-        return sorted(folder.glob("attempt=*.log*"))
+        return "".join(path.read_text() for path in sorted(folder.glob("attempt=*.log*")))
 
     def deferrals(self, run: Run, task_id: str, *, map_index: int = -1) -> int:
         """Return how often a task instance has given its worker slot back, by its log: the database keeps no count."""
         return self.task_log(run, task_id, map_index=map_index).count("Pausing task as DEFERRED")
 
-    def worker_starts(self, run: Run, task_id: str, *, map_index: int = -1) -> int:
-        """Return how many processes worked on a task instance, by what each of them logs once, first of all."""
-        logs = [path for path in self._logs(run, task_id, map_index) if ".trigger." not in path.name]
-        marks = ("::group::Pre Execute", "::group::Pre task execution logs", "DAG bundles loaded: ")
-        return max(sum(path.read_text().count(mark) for path in logs) for mark in marks)
-
     def wait_for(
-        self,
-        what: str,
-        condition: Callable[[], bool],
-        *,
-        timeout: float,
-        on_timeout: Callable[[], str] = str,
+        self, what: str, condition: Callable[[], bool], *, timeout: float, on_timeout: Callable[[], str] = str
     ) -> None:
         """Return when the condition holds; a component that ends meanwhile is an error at once, with its output."""
-
-        def checked() -> bool:
+        deadline = time.monotonic() + timeout
+        while not condition():
             for name, process in self._processes.items():
                 if process.poll() is not None:
                     raise RuntimeError(f"The {name} ended with {process.returncode}:\n{self._tail(name)}")
-            return condition()
-
-        try:
-            self._wait(what, checked, timeout=timeout)
-        except TimeoutError as error:
-            tails = "\n".join(f"--- {name}\n{self._tail(name)}" for name in self._processes)
-            raise TimeoutError(f"{error}\n{on_timeout()}\n{tails}") from None
-
-    @staticmethod
-    def _wait(what: str, condition: Callable[[], bool], *, timeout: float) -> None:
-        deadline = time.monotonic() + timeout
-        while not condition():
             if time.monotonic() > deadline:
-                raise TimeoutError(f"Waited {timeout:g} s in vain for {what}")
+                tails = "\n".join(f"--- {name}\n{self._tail(name)}" for name in self._processes)
+                raise TimeoutError(f"Waited {timeout:g} s in vain for {what}\n{on_timeout()}\n{tails}")
             time.sleep(0.2)
+
+    def _tail(self, name: str) -> str:
+        return (self.output / f"{name}.txt").read_text(errors="replace")[-3000:]
 
     def _api_answers(self) -> bool:
         try:
             with urllib.request.urlopen(f"{self.url}/api/v2/version", timeout=5) as answer:
                 return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
+        except OSError:
             return False
 
     def _beats(self, name: str, since: float) -> bool:
@@ -277,32 +258,13 @@ class AirflowDeployment:
             "SELECT MAX(latest_heartbeat) FROM job WHERE job_type = :job AND state = 'running'", job=JOBS[name]
         )
         beat = rows[0][0]
-        if beat is None:
-            return False
         if isinstance(beat, str):  # SQLite has no type for timestamps
             beat = datetime.fromisoformat(beat)
-        return bool((beat if beat.tzinfo else beat.replace(tzinfo=timezone.utc)).timestamp() >= since)
+        return bool(beat and (beat if beat.tzinfo else beat.replace(tzinfo=timezone.utc)).timestamp() >= since)
 
-    def _tail(self, name: str) -> str:
-        return (self.output / f"{name}.txt").read_text(errors="replace")[-3000:]
 
-    def _signal(self, names: list[str], number: signal.Signals) -> None:
-        """Signal components and all below them, by process id; the list is made before any parent can go."""
-        for name in names:
-            try:
-                component = psutil.Process(self._processes[name].pid)
-                found = component.children(recursive=True)
-            except psutil.NoSuchProcess:
-                found = []
-            known = self._descendants.setdefault(name, [])
-            known += [process for process in found if process not in known]
-        for name in names:
-            targets = [self._processes[name]] if self._processes[name].poll() is None else []
-            for process in [*targets, *self._descendants[name]]:
-                with suppress(psutil.NoSuchProcess, ProcessLookupError):
-                    process.send_signal(number)
-
-    def _all_gone(self) -> bool:
-        components = [process.poll() is None for process in self._processes.values()]
-        below = [process.is_running() for found in self._descendants.values() for process in found]
-        return not any(components + below)
+def _below(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return process.children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []

@@ -49,11 +49,14 @@ def run_dag(
     dag_id: str | None = None,
     *,
     logical_date: datetime | None = None,
+    by_hand: bool = False,
     conf: dict[str, Any] | None = None,
     retries: int | None = None,
 ) -> DagTest:
     """Run the DAG in a file, the only one there unless ``dag_id`` says which, and return what came of it.
 
+    ``by_hand`` gives the run no logical date and no data interval, as Airflow 3 does where a person or an asset starts
+    it.
     ``retries`` overrides those of the tasks: ``dag.test()`` waits between two tries as long as a scheduler would.
     """
     # Airflow must not be imported before tests/conftest.py has given it its home.
@@ -77,7 +80,7 @@ def run_dag(
         task.retries = task.retries if retries is None else retries
 
     date_argument = "logical_date" if "logical_date" in inspect.signature(dag.test).parameters else "execution_date"
-    when = logical_date or datetime.now(timezone.utc)
+    when = None if by_hand else logical_date or datetime.now(timezone.utc)
     run = dag.test(run_conf=conf, **{date_argument: when})
 
     metadata = Metadata(airflow_conf.get("database", "sql_alchemy_conn"))

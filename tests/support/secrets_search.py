@@ -9,17 +9,12 @@ file, a SQLite value, a compressed value, or a value encrypted with the deployme
 from __future__ import annotations
 
 import base64
-import bz2
-import gzip
-import io
 import json
-import lzma
 import re
 import sqlite3
-import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote, quote_plus
@@ -83,8 +78,7 @@ def find_secrets(root: Path, needles: Mapping[str, str], *, fernet_key: str | No
         if not path.exists():  # the journal of a database, played back and gone since that was read
             continue
         where = str(path.relative_to(root))
-        names = [(where, str(path.relative_to(root)).encode())]  # a path can give a secret away, too
-        for place, data in [*names, *_values(path, where)]:
+        for place, data in [(where, where.encode()), *_values(path, where)]:  # a path can give a secret away, too
             for layer, inner in _layers(data, fernet):
                 for (name, form), pattern in wanted.items():
                     if pattern in inner:
@@ -120,41 +114,25 @@ def _layers(data: bytes, fernet: Fernet | None, layer: str = "", depth: int = 0)
     yield layer, data
     if depth == MAX_DEPTH:
         return
-    for name, inner in _unpacked(data):
-        yield from _layers(inner, fernet, f"{layer} > {name}", depth + 1)
+    inner = [("unpacked", _unpacked(data))]
     if fernet:
         for token in FERNET.findall(data):
-            try:
-                inner = fernet.decrypt(token)
-            except InvalidToken:
-                continue
-            yield from _layers(inner, fernet, f"{layer} > fernet", depth + 1)
-    # Plain text within base64 is found by the needle's own base64; only packed data must be taken out of it.
+            with suppress(InvalidToken):
+                inner.append(("fernet", fernet.decrypt(token)))
     for text in BASE64.findall(data):
-        try:
+        # Plain text within base64 is found by the needle's own base64; only packed data must be taken out of it.
+        with suppress(ValueError):
             # Padding that is too long does no harm, padding that was left out does.
             text = text.replace(b"\\/", b"/").translate(bytes.maketrans(b"+/", b"-_")) + b"==="
-            inner = base64.urlsafe_b64decode(text)
-        except ValueError:
-            continue
-        for name, unpacked in _unpacked(inner):
-            yield from _layers(unpacked, fernet, f"{layer} > base64 > {name}", depth + 1)
+            inner.append(("base64 > unpacked", _unpacked(base64.urlsafe_b64decode(text))))
+    for name, found in inner:
+        if found:
+            yield from _layers(found, fernet, f"{layer} > {name}", depth + 1)
 
 
-def _unpacked(data: bytes) -> Iterator[tuple[str, bytes]]:
-    """Yield what is in data that is compressed; a truncated stream gives what there is of it."""
-    if data.startswith(b"PK\3\4"):
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            for name in archive.namelist():
-                yield f"zip {name}", archive.read(name)
-    try:
-        if data.startswith(b"\x1f\x8b"):
-            yield "gzip", gzip.decompress(data)
-        elif data[:1] == b"\x78" and int.from_bytes(data[:2], "big") % 31 == 0:
-            yield "zlib", zlib.decompressobj().decompress(data)
-        elif data.startswith(b"BZh"):
-            yield "bz2", bz2.decompress(data)
-        elif data.startswith(b"\xfd7zXZ\0"):
-            yield "xz", lzma.decompress(data)
-    except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError):
-        return
+def _unpacked(data: bytes) -> bytes:
+    """Return what is in gzip or zlib data, if it is some; of a truncated stream what there is of it."""
+    if data.startswith(b"\x1f\x8b") or (data[:1] == b"\x78" and int.from_bytes(data[:2], "big") % 31 == 0):
+        with suppress(zlib.error):
+            return zlib.decompressobj(wbits=47).decompress(data)  # 47: of either kind
+    return b""

@@ -1,7 +1,7 @@
 """
 Apple's metrics over a distributed Airflow whose parts die: ``make test-distributed``.
 
-    python -m tests.system [--calm] [--keep FOLDER] [--batches 3] [--channels 2000] [--mapped 40] ...
+    python -m tests.system [--calm] [--keep FOLDER] [--batches 3] [--channels 2000] [--mapped 40] [--three-tasks 10]
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from tests.support.debian import Unavailable
 from tests.support.metadata import Run
 from tests.support.s3 import S3Server
 from tests.support.secrets_search import find_secrets
@@ -54,7 +55,7 @@ class Scenario:
         self.searched = folder / "searched"  # the logs, and the dumps of both databases
         self.searched.mkdir()
         self.connections = folder / "connections.json"
-        channels = options.mapped + options.from_trigger + options.batches * options.channels
+        channels = options.mapped + options.batches * options.channels
         self.postgresql = servers.postgresql(folder / "postgresql")
         self.redis = servers.redis(folder / "redis")
         self.s3 = servers.s3(folder / "s3")
@@ -67,7 +68,6 @@ class Scenario:
             datetime.now(timezone.utc).date(),
             self.apple.channel_ids,
             batches=options.batches,
-            from_trigger=options.from_trigger,
             mapped=options.mapped,
             three_tasks=options.three_tasks,
         )
@@ -120,58 +120,50 @@ class Scenario:
         first, second, third = (Run(dag_id, conf["key"]) for dag_id, conf in batches)
 
         self.await_phase(first, "running", "exports_created", more=self.options.channels // 3)
-        worker = self.airflow.worker_of(first)
-        with self.fault(worker, f"it requests {first.run_id}; {self.standing()}"):
-            self.airflow.kill(worker)
-            self.begin(batches[1:2])
-            time.sleep(OUTAGE)
-            self.airflow.start(worker)
+        self.kill(self.airflow.worker_of(first), f"it requests {first.run_id}")
 
-        self.wait(f"{second.run_id} to wait", lambda: self.airflow.phase(second, "export") == "deferred")
-        self.wait("both triggerers to wait for exports", lambda: len(self.airflow.triggers()) > 1)
+        self.begin(batches[1:2])
+        self.wait(f"a triggerer to wait for {second.run_id}", lambda: bool(self.airflow.triggerer_of(second)))
         self.dump("middle")
-        with self.fault("triggerer-1", f"the triggerers wait for {self.airflow.triggers()} tasks; {self.standing()}"):
-            self.airflow.kill("triggerer-1")
-            time.sleep(OUTAGE)
-            self.airflow.start("triggerer-1")
+        self.kill(self.airflow.triggerer_of(second), f"it waits for {second.run_id}")
 
         self.await_phase(second, "resumed", "downloads", more=100)
-        with self.fault("S3 API", f"{second.run_id} is on its way there; {self.standing()}"):
+        with self.outage(self.s3.name, f"{second.run_id} is on its way there"):
             self.s3.kill()
-            time.sleep(OUTAGE)
-            self.s3.start()
+        self.s3.start()
 
         self.begin(batches[2:])
         self.await_phase(third, "running", "exports_created", more=self.options.channels // 3)
-        with self.fault("emulator", f"{third.run_id} is being requested; {self.standing()}"):
+        with self.outage(self.emulator.name, f"{third.run_id} is being requested"):
             self.emulator.kill()
-            time.sleep(OUTAGE)
-            # From here on, only another token is valid.
-            self.connect(TOKENS["next token"])
-            self.emulator.command[-1] = f"--token={TOKENS['next token']}"
-            self.emulator.start()
+        # From here on, only another token is valid.
+        self.connect(TOKENS["next token"])
+        self.emulator.command[-1] = f"--token={TOKENS['next token']}"
+        self.emulator.start()
         self.faults.append("token rotated")
 
     def await_phase(self, run: Run, phase: str, what: str, *, more: int) -> None:
         """Return when a batch's task is at something, and the ledger shows that it has come some way."""
-        self.wait(f"{run.run_id} to be {phase}", lambda: self.airflow.phase(run, "export") == phase)
-        before = self.apple.ledger()[what]
+        self.wait(f"{run.run_id} to be {phase}", lambda: self.airflow.phase(run) == phase)
+        enough = self.apple.ledger()[what] + more
+        self.wait(
+            f"{run.run_id} to come some way",
+            lambda: self.apple.ledger()[what] >= enough or self.airflow.phase(run) != phase,
+        )
 
-        def come_some_way() -> bool:
-            return self.apple.ledger()[what] >= before + more or self.airflow.phase(run, "export") != phase
-
-        self.wait(f"{run.run_id} to come some way", come_some_way)
-
-    def standing(self) -> str:
-        states = self.airflow.states()
-        return f"{states['running']} tasks run, {states['deferred']} wait"
+    def kill(self, component: str, detail: str) -> None:
+        with self.outage(component, detail):
+            self.airflow.kill(component)
+        self.airflow.start(component)
 
     @contextmanager
-    def fault(self, what: str, detail: str) -> Iterator[None]:
-        say(f"SIGKILL: {what} ({detail})")
+    def outage(self, what: str, detail: str) -> Iterator[None]:
+        states = self.airflow.states()
+        say(f"SIGKILL: {what} ({detail}; {states['running']} tasks run, {states['deferred']} wait)")
         yield
         self.faults.append(f"{what} killed")
-        say(f"{what} is back")
+        time.sleep(OUTAGE)
+        say(f"{what} comes back")
 
     def wait(self, what: str, condition: Callable[[], bool], timeout: float = 240) -> None:
         """Wait, and tell now and then how things stand."""
@@ -194,10 +186,9 @@ class Scenario:
 
     def dump(self, name: str) -> None:
         """Write down all that PostgreSQL holds at this moment."""
-        program = servers.postgresql_program("pg_dump")
-        where = ["--host=127.0.0.1", f"--port={self.postgresql.port}", "--username=airflow"]
         to = f"--file={self.searched / f'postgresql-{name}.sql'}"
-        subprocess.run([program, *where, to, "airflow"], check=True)
+        where = servers.as_client(self.postgresql)
+        subprocess.run([servers.postgresql_program("pg_dump"), *where, to, "airflow"], check=True)
 
     def report(self) -> dict[str, tuple[object, bool]]:
         """Return the table's lines: what is shown, and whether it is as it must be."""
@@ -244,7 +235,6 @@ def main() -> int:
     parser.add_argument("--calm", action="store_true", help="without faults, to measure")
     parser.add_argument("--batches", type=int, default=3, help="batches, each in one task")
     parser.add_argument("--channels", type=int, default=2000, help="channels of one batch")
-    parser.add_argument("--from-trigger", type=int, default=150, help="single exports that start in a triggerer")
     parser.add_argument("--mapped", type=int, default=40, help="single exports in one mapped task")
     parser.add_argument("--three-tasks", type=int, default=10, help="single exports in three tasks each")
     parser.add_argument("--keep", type=Path, help="a folder, not there yet, for everything that is written")
@@ -264,7 +254,7 @@ def main() -> int:
                 say("Airflow is up: " + ", ".join(scenario.airflow.commands))
                 scenario.run()
                 lines = scenario.report()
-    except servers.Unavailable as error:
+    except Unavailable as error:
         sys.exit(f"make test-distributed: {error}")
     finally:
         if not options.keep:

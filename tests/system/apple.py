@@ -10,9 +10,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_apns.emulator import apple as service
-from airflow_provider_apns.emulator.server import utc_now
-from airflow_provider_apns.emulator.settings import Settings
+from airflow_provider_apns.emulator import Emulator
+from airflow_provider_apns.emulator.apple import Export
 
 
 class Apple:
@@ -26,40 +25,27 @@ class Apple:
 
     def __init__(self, port: int, folder: Path, channels: int) -> None:
         self.ca = folder / "ca.pem"
-        self.url = f"https://127.0.0.1:{port}"
         self._journal = folder / "journal.jsonl"
-        self._service = service.Apple(Settings.of(channels=channels), utc_now)
-        self._exports: dict[tuple[Any, ...], list[service.Export]] = defaultdict(list)
-
-    @property
-    def channel_ids(self) -> tuple[str, ...]:
-        """The identifiers of all channels."""
-        return self._service.channel_ids
-
-    @property
-    def signature_mark(self) -> str:
-        """How the signature of every signed URL begins."""
-        return self._service.signature_mark
+        self._twin = Emulator(port=port, channels=channels, tls=True)  # not started: it knows what the other one knows
+        self._exports: dict[tuple[Any, ...], list[Export]] = defaultdict(list)
+        self.channel_ids = self._twin.channel_ids
+        self.signature_mark = self._twin.signature_mark
 
     def connection(self, token: str) -> dict[str, Any]:
         """Return the Airflow connection that leads here."""
-        settings = self._service.settings
-        extra = {"app_id": settings.app_id}
-        return {
-            "conn_type": "apns", "host": self.url, "login": settings.team_id, "password": token, "extra": extra
-        }  # fmt: skip
+        return {**json.loads(self._twin.connection_json), "password": token}
 
     def ledger(self) -> dict[str, Any]:
         """Return the counts of all that it has seen, by all of its processes."""
         trust = ssl.create_default_context(cafile=self.ca)
-        with urllib.request.urlopen(f"{self.url}/_emulator/ledger", context=trust, timeout=60) as answer:
+        with urllib.request.urlopen(f"{self._twin.url}/_emulator/ledger", context=trust, timeout=60) as answer:
             return dict(json.load(answer))
 
     def read_journal(self) -> None:
         """Take in every export that was ever created."""
         for line in self._journal.read_text().splitlines():
             if saved := json.loads(line).get("export"):
-                export = service.Export.from_json(saved)
+                export = Export.from_json(saved)
                 query = export.order.query
                 self._exports[query.dataset.name, query.start, query.end, query.channel_id].append(export)
 
@@ -73,9 +59,13 @@ class Apple:
         """How many of them were there already."""
         return self.created - len(self._exports)
 
-    def csv(self, dataset: str, start: date, end: date, channel_id: str | None = None) -> bytes:
-        """Return the CSV that a download of an export gives; KeyError if there is no such export."""
-        export = self._exports.get((dataset, start, end, channel_id))
-        if not export:
-            raise KeyError((dataset, start, end, channel_id))
-        return bytes(self._service.report(export[0]))
+    def csv(self, dataset: str, first_day: date, last_day: date, channel_id: str | None = None) -> bytes:
+        """
+        Return the CSV that a download of an export gives.
+
+        :raises LookupError: if there is no such export
+        """
+        asked = (dataset, first_day, last_day, channel_id)
+        if asked not in self._exports:
+            raise LookupError(f"no export was ever created of {asked}")
+        return self._twin.apple.report(self._exports[asked][0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import urllib.request
 from collections import Counter
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,7 @@ class Cluster(AirflowDeployment):
                 "AIRFLOW__CELERY__RESULT_BACKEND": f"db+{database}",
                 "AIRFLOW__SECRETS__BACKEND": "airflow.secrets.local_filesystem.LocalFilesystemBackend",
                 "AIRFLOW__SECRETS__BACKEND_KWARGS": json.dumps({"connections_file_path": str(connections)}),
+                "AIRFLOW__CORE__HOSTNAME_CALLABLE": "getpass.getuser",
                 "REQUESTS_CA_BUNDLE": str(ca),
                 "PYTHONDONTWRITEBYTECODE": "1",
             },
@@ -78,16 +80,23 @@ class Cluster(AirflowDeployment):
             worker = ["celery", "worker", "--skip-serve-logs", "--celery-hostname", f"{name}@%h"]
             self.commands[name] = [*worker, "--pid", str(home / f"{name}.pid")]
 
+    def start(self, name: str) -> None:
+        """Start a component, which has its own name for a host name."""
+        self.env["LOGNAME"] = name  # getpass.getuser() returns it
+        super().start(name)
+
     def wait_until_healthy(self, timeout: float = 180) -> None:
         """Return when every component that was started is at work."""
         self.wait_for("the API server to answer", self._api_answers, timeout=timeout)
         for job in ("SchedulerJob", "DagProcessorJob"):
             self.wait_for(f"the {job} to begin", lambda job=job: self._beating(job) == 1, timeout=timeout)  # type: ignore[misc]
-        triggerers = len([name for name in TRIGGERERS if name in self._processes])
+        triggerers = len(set(TRIGGERERS) & set(self._processes))
         self.wait_for("the triggerers", lambda: self._beating("TriggererJob") >= triggerers, timeout=timeout)
-        for name in WORKERS:
-            if name in self._processes:
-                self.wait_for(f"the {name} to be ready", lambda n=name: self._is_ready(n), timeout=timeout)  # type: ignore[misc]
+        for name in set(WORKERS) & set(self._processes):
+            self.wait_for(f"the {name} to be ready", lambda n=name: self._is_ready(n), timeout=timeout)  # type: ignore[misc]
+
+    def _is_ready(self, worker: str) -> bool:
+        return " ready." in (self.output / f"{worker}.txt").read_text(errors="replace")
 
     def _beating(self, job: str) -> int:
         """Return how many jobs of a type have sent a heartbeat lately."""
@@ -98,51 +107,47 @@ class Cluster(AirflowDeployment):
         )
         return int(rows[0][0])
 
-    def _is_ready(self, worker: str) -> bool:
-        return " ready." in (self.output / f"{worker}.txt").read_text(errors="replace")
-
-    def trigger_all(self, asked: list[tuple[str, dict[str, Any]]]) -> list[Run]:
+    def trigger_all(self, asked: list[tuple[str, dict[str, Any]]]) -> None:
         """Start DAG runs with these configurations, all at once, over the REST API."""
         for dag_id in {dag_id for dag_id, _ in asked}:
             self.wait_for_dag(dag_id)
             self._call("PATCH", f"dags/{dag_id}", {"is_paused": False})
-        runs = []
         for dag_id, conf in asked:
-            run = Run(dag_id, conf["key"])
-            self._call("POST", f"dags/{dag_id}/dagRuns", {"dag_run_id": run.run_id, "logical_date": None, "conf": conf})
-            runs.append(run)
-        return runs
+            self._call(
+                "POST", f"dags/{dag_id}/dagRuns", {"dag_run_id": conf["key"], "logical_date": None, "conf": conf}
+            )
 
-    def _call(self, method: str, path: str, body: dict[str, Any]) -> Any:
-        if not hasattr(self, "_token"):
-            with urllib.request.urlopen(f"{self.url}/auth/token", timeout=60) as answer:
-                self._token = json.load(answer)["access_token"]
+    def _call(self, method: str, path: str, body: dict[str, Any]) -> None:
         headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
-        request = urllib.request.Request(
-            f"{self.url}/api/v2/{path}", json.dumps(body).encode(), headers=headers, method=method
-        )
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.load(answer)
+        url, data = f"{self.url}/api/v2/{path}", json.dumps(body).encode()
+        urllib.request.urlopen(urllib.request.Request(url, data, headers, method=method), timeout=60).close()
+
+    @cached_property
+    def _token(self) -> str:
+        with urllib.request.urlopen(f"{self.url}/auth/token", timeout=60) as answer:
+            return str(json.load(answer)["access_token"])
 
     def states(self) -> Counter[str]:
         """Return how many task instances are in each state."""
         rows = self.metadata.query("SELECT coalesce(state, 'none'), count(*) FROM task_instance GROUP BY 1")
         return Counter(dict(rows))  # type: ignore[arg-type]
 
-    def triggers(self) -> list[int]:
-        """Return how many triggers each triggerer runs, of those that run any."""
-        rows = self.metadata.query("SELECT count(*) FROM trigger WHERE triggerer_id IS NOT NULL GROUP BY triggerer_id")
-        return [count for (count,) in rows]
-
-    def phase(self, run: Run, task_id: str) -> str:
-        """Return a task's state, or ``resumed`` while it runs after its wait."""
+    def phase(self, run: Run) -> str:
+        """Return the state of a run's only task, or ``resumed`` while it runs after its wait."""
         query = "SELECT state, next_method FROM task_instance WHERE dag_id = :dag_id AND run_id = :run_id"
-        rows = self.metadata.query(f"{query} AND task_id = :task_id", **run._asdict(), task_id=task_id)
-        ((state, next_method),) = rows or [(None, None)]
+        ((state, next_method),) = self.metadata.query(query, **run._asdict()) or [(None, None)]
         return "resumed" if state == "running" and next_method else str(state)
 
     def worker_of(self, run: Run) -> str:
-        """Return the worker that was given a run's task last, by the workers' own words."""
-        rows = self.metadata.query("SELECT external_executor_id FROM task_instance WHERE run_id = :id", id=run.run_id)
-        outputs = {name: (self.output / f"{name}.txt").read_text(errors="replace") for name in WORKERS}
-        return max(WORKERS, key=lambda name: outputs[name].rfind(str(rows[0][0])))
+        """Return the worker that has a run's only task."""
+        ((name,),) = self.metadata.query("SELECT hostname FROM task_instance WHERE run_id = :id", id=run.run_id)
+        return str(name)
+
+    def triggerer_of(self, run: Run) -> str:
+        """Return the triggerer that waits for a run's only task; nothing where none does yet."""
+        rows = self.metadata.query(
+            "SELECT job.hostname FROM task_instance ti JOIN trigger ON trigger.id = ti.trigger_id"
+            " JOIN job ON job.id = trigger.triggerer_id WHERE ti.run_id = :id",
+            id=run.run_id,
+        )
+        return str(rows[0][0]) if rows else ""

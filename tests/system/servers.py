@@ -10,19 +10,17 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from tests.support.debian import Unavailable, install
 from tests.support.ports import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 UNPRIVILEGED = "nobody"  # PostgreSQL refuses to run as root
 BUCKET = "metrics"
 S3_KEYS = {"aws_access_key_id": "S3RVER", "aws_secret_access_key": "S3RVER"}  # s3rver knows only these
-
-
-class Unavailable(RuntimeError):
-    """A server cannot be had on this machine."""
 
 
 class Server:
@@ -33,17 +31,13 @@ class Server:
     :param command: how to start it; may be replaced between two starts
     :param port: where it answers
     :param output: the file that its output is added to
-    :param env: its environment, this process's own without it
     """
 
-    def __init__(
-        self, name: str, command: Sequence[object], port: int, output: Path, env: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, name: str, command: Sequence[object], port: int, output: Path) -> None:
         self.name = name
         self.command = [str(part) for part in command]
         self.port = port
         self._output = output
-        self._env = env
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, timeout: float = 60) -> None:
@@ -52,7 +46,6 @@ class Server:
         with self._output.open("ab") as output:
             self._process = subprocess.Popen(
                 self.command,
-                env=self._env,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -68,22 +61,18 @@ class Server:
         """End it with SIGKILL."""
         self._end(signal.SIGKILL)
 
-    def stop(self, number: signal.Signals = signal.SIGINT) -> None:
+    def stop(self) -> None:
         """Ask it to end; after ten seconds, make it."""
-        self._end(number)
+        self._end(signal.SIGINT, signal.SIGKILL)
 
-    def _end(self, number: signal.Signals) -> None:
+    def _end(self, *signals: signal.Signals) -> None:
         if self._process is None:
             return
-        for each in (number, signal.SIGKILL):
-            try:
-                os.killpg(self._process.pid, each)
+        for number in signals:
+            with suppress(ProcessLookupError, subprocess.TimeoutExpired):
+                os.killpg(self._process.pid, number)
                 self._process.wait(timeout=10)
                 break
-            except ProcessLookupError:
-                break
-            except subprocess.TimeoutExpired:
-                continue
         self._process.wait()
         self._process = None
 
@@ -95,26 +84,17 @@ class Server:
         return True
 
 
-def find_program(name: str, package: str) -> Path:
+def find_program(name: str, *packages: str) -> Path:
     """
     Return where a program is; where Debian's packages can be installed, install it first.
 
     :raises Unavailable: if it is not there and cannot be installed
     """
+    if not _look(name):
+        install(*packages)
     if found := _look(name):
         return found
-    if os.geteuid() or not shutil.which("apt-get"):
-        raise Unavailable(f"{name} is missing: as root, run `apt-get install {package}`, or put it on the PATH.")
-    # At run level 1, packages start no services of their own.
-    env = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-    install = ["apt-get", "install", "--yes", "--no-install-recommends", *package.split()]
-    for command in (["apt-get", "update"], install):
-        outcome = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-        if outcome.returncode:
-            raise Unavailable(f"{' '.join(command)} failed:\n{outcome.stdout[-1500:]}{outcome.stderr[-1500:]}")
-    if found := _look(name):
-        return found
-    raise Unavailable(f"{name} is missing, although {package} is installed.")
+    raise Unavailable(f"{name} is missing, although {packages} are installed.")
 
 
 def _look(name: str) -> Path | None:
@@ -123,6 +103,26 @@ def _look(name: str) -> Path | None:
         return Path(found)
     versions = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: int(path.parts[-3]))
     return versions[-1] if versions else None
+
+
+def installed_by_npm(pinned: Path, program: str) -> Path:
+    """
+    Return a program of a package that npm installs, at the versions that a lockfile names, into an ignored folder.
+
+    :param pinned: a folder with package.json and package-lock.json
+    :param program: its name
+    :raises Unavailable: if there is no npm on this machine, and none can be installed
+    """
+    npm = find_program("npm", "nodejs", "npm")
+    home = ROOT / ".venvs" / pinned.name
+    lock = (pinned / "package-lock.json").read_bytes()
+    done = home / "installed-from.json"
+    if not done.is_file() or done.read_bytes() != lock:
+        shutil.copytree(pinned, home, dirs_exist_ok=True)
+        quiet = ["--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]
+        subprocess.run([npm, "ci", *quiet], cwd=home, check=True)
+        done.write_bytes(lock)
+    return home / "node_modules" / ".bin" / program
 
 
 def postgresql_program(name: str) -> Path:
@@ -153,13 +153,17 @@ def postgresql(folder: Path) -> Server:
         "max_connections": "200",
         "fsync": "off",  # it is not PostgreSQL that is killed here
     }
-    options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
     command = [*as_user, postgresql_program("postgres"), "-D", data, "-p", port, *options]
     server = Server("PostgreSQL", command, port, folder / "output.txt")
     server.start()
-    where = ["--host=127.0.0.1", f"--port={port}", "--username=airflow"]
-    subprocess.run([postgresql_program("createdb"), *where, "airflow"], check=True)
+    subprocess.run([postgresql_program("createdb"), *as_client(server), "airflow"], check=True)
     return server
+
+
+def as_client(server: Server) -> list[str]:
+    """Return how PostgreSQL's programs reach a server."""
+    return ["--host=127.0.0.1", f"--port={server.port}", "--username=airflow"]
 
 
 def redis(folder: Path) -> Server:
@@ -167,16 +171,9 @@ def redis(folder: Path) -> Server:
     program = find_program("redis-server", "redis-server")
     (port,) = free_ports(1)
     folder.mkdir(parents=True)
-    options = {
-        "bind": "127.0.0.1",
-        "port": port,
-        "dir": folder,
-        "save": "",
-        "appendonly": "yes",
-        "auto-aof-rewrite-percentage": 0,
-    }
-    command = [program, *(part for name, value in options.items() for part in (f"--{name}", value))]
-    server = Server("Redis", command, port, folder / "output.txt")
+    where = ["--bind", "127.0.0.1", "--port", port, "--dir", folder]
+    history = ["--save", "", "--appendonly", "yes", "--auto-aof-rewrite-percentage", 0]
+    server = Server("Redis", [program, *where, *history], port, folder / "output.txt")
     server.start()
     return server
 
@@ -187,23 +184,12 @@ def s3(folder: Path) -> Server:
 
     moto, which the other tests use, keeps them in memory: killed, it would come back empty.
     """
-    npm = find_program("npm", "nodejs npm")
-    home = ROOT / ".venvs" / "s3rver"
-    pinned = Path(__file__).with_name("s3rver")
-    lock = (pinned / "package-lock.json").read_bytes()
-    done = home / "installed-from.json"
-    if not done.is_file() or done.read_bytes() != lock:
-        shutil.copytree(pinned, home, dirs_exist_ok=True)
-        quiet = ["--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]
-        subprocess.run([npm, "ci", *quiet], cwd=home, check=True)
-        done.write_bytes(lock)
     (port,) = free_ports(1)
     folder.mkdir(parents=True)
-    program = home / "node_modules" / ".bin" / "s3rver"
-    command = [program, "--directory", folder / "data", "--address", "127.0.0.1", "--port", port]
-    return Server(
-        "S3 API", [*command, "--no-vhost-buckets", "--configure-bucket", "metrics"], port, folder / "output.txt"
-    )
+    program = installed_by_npm(Path(__file__).with_name("s3rver"), "s3rver")
+    command = [program, "--directory", folder / "data", "--no-vhost-buckets"]
+    command += ["--address", "127.0.0.1", "--port", port, "--configure-bucket", BUCKET]
+    return Server("S3 API", command, port, folder / "output.txt")
 
 
 def emulator(folder: Path, token: str, **options: object) -> Server:

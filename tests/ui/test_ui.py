@@ -85,9 +85,10 @@ class TestConnection:
 
         form.get_by_role("button", name="Extra Fields", exact=True).click()
         extra = form.get_by_role("region")
-        for label in ("App bundle ID", "Trusted hosts"):
+        for label in ("App bundle ID", "Key ID", "Private key (.p8)", "Channels host", "Trusted hosts"):
             expect(extra.get_by_text(label, exact=True)).to_be_visible()
-        expect(extra.locator("input")).to_have_count(2)
+        expect(extra.locator("input")).to_have_count(5)
+        expect(extra.locator("input[type=password]")).to_have_count(1)
         expect(extra.get_by_role("link", name="Apple's article")).to_have_attribute("href", ARTICLE)
         camera.take("connection-form-extra", form)
 

@@ -10,6 +10,8 @@ import pytest
 from hypothesis import settings
 
 from airflow_provider_apns.emulator import Emulator
+from airflow_provider_apns.exceptions import ApnsServiceError
+from airflow_provider_apns.protocol import retries
 
 settings.register_profile("unit", deadline=None, max_examples=100, print_blob=True)
 settings.load_profile("unit")
@@ -56,14 +58,12 @@ def apple(start_apple: StartApple) -> Iterator[Emulator]:
 @pytest.fixture
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Make retries follow at once; gives the waits that there would have been."""
-    from airflow_provider_apns.exports import retry_delay
-    from airflow_provider_apns.hooks import apns
-
     waits: list[float] = []
+    genuine = retries.retry_delay
 
-    def quick(error: BaseException | None, tries: int) -> float:
-        waits.append(retry_delay(error, tries))
+    def quick(error: ApnsServiceError, tries: int) -> float:
+        waits.append(genuine(error, tries))
         return 0.001
 
-    monkeypatch.setattr(apns, "retry_delay", quick)
+    monkeypatch.setattr(retries, "retry_delay", quick)
     return waits

@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import traceback
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta, timezone
+from typing import Any, TypeVar
+
+from airflow_provider_apns.protocol.account import Account
+from airflow_provider_apns.protocol.messages import Exchange, HttpAnswer, HttpRequest
+
+T = TypeVar("T")
+
+NOW = datetime(2026, 3, 10, 18, 1, tzinfo=timezone.utc)
+TODAY = NOW.date()
+DAY = timedelta(days=1)
+TOKEN = "an-opaque-data-export-token"
+CHANNEL_ID = "+/8AAAAAAAAAAAAAAAAAAA=="
+STATUS_URL = "https://api.icloud.apple.com/v1/status/1"
+SIGNED_URL = "https://store.example.com/data.csv?Expires=1&Signature=s3cret"
 
 
 def today() -> date:
@@ -29,3 +45,31 @@ def traceback_with_locals(error: BaseException) -> str:
             shown.append(str(each))
             shown += [repr(frame.locals) for frame in summary.stack if "/tests/" not in frame.filename]
     return "\n".join(shown)
+
+
+def account(**changes: Any) -> Account:
+    """What a connection to Apple's own API says."""
+    fields = {"login": "A1B2C3D4E5", "password": TOKEN, "extra": {"app_id": "com.example.app"}} | changes
+    return Account.read("my_conn", **fields)
+
+
+def answer(status: int = 200, body: object = b"", headers: Mapping[str, str] | None = None) -> HttpAnswer:
+    """An answer with a body of bytes, or of what is written as JSON."""
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return HttpAnswer(status, headers or {}, NOW, content)
+
+
+def sent_by(exchange: Exchange[Any], *answers: HttpAnswer) -> list[HttpRequest]:
+    """The requests of an exchange: its first, and one after each answer."""
+    return [next(exchange), *map(exchange.send, answers)]
+
+
+def result_of(exchange: Exchange[T], *answers: HttpAnswer) -> T:
+    """What an exchange comes to after exactly these answers."""
+    sent_by(exchange, *answers[:-1])
+    try:
+        exchange.send(answers[-1])
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    raise AssertionError("It asks for more.")

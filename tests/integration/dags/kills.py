@@ -12,7 +12,7 @@ from airflow_provider_apns.sensors.apns import ApnsExportSensor
 from airflow_provider_apns.transfers.apns_to_object_storage import ApnsToObjectStorageOperator
 
 LAKE = os.environ.get("APNS_TEST_LAKE", "file:///tmp")
-DAYS = {"start_date": "{{ dag_run.conf['start'] }}", "end_date": "{{ dag_run.conf['end'] }}"}
+DAYS = {"first_day": "{{ dag_run.conf['start'] }}", "last_day": "{{ dag_run.conf['end'] }}"}
 
 with DAG("kills", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc)) as dag:
     request = ApnsRequestExportOperator(task_id="request", dataset="application", **DAYS)

@@ -12,7 +12,7 @@ from airflow_provider_apns.transfers.apns_to_object_storage import ApnsToObjectS
 
 BEGINNING = datetime(2026, 1, 1, tzinfo=timezone.utc)
 RETRIES = {"retries": 3, "retry_delay": timedelta(seconds=1)}
-DAYS = {"start_date": "{{ dag_run.conf['start'] }}", "end_date": "{{ dag_run.conf['end'] }}"}
+DAYS = {"first_day": "{{ dag_run.conf['start'] }}", "last_day": "{{ dag_run.conf['end'] }}"}
 
 with DAG("bad_ends", schedule=None, start_date=BEGINNING, default_args=RETRIES):
     # Exports of the connection `apns_slow` are never ready, those of `apns_failing` fail.

@@ -18,8 +18,8 @@ with DAG(
     request = ApnsRequestExportOperator(
         task_id="request",
         dataset="{{ dag_run.conf['dataset'] }}",
-        start_date="{{ dag_run.conf['start'] }}",
-        end_date="{{ dag_run.conf['end'] }}",
+        first_day="{{ dag_run.conf['start'] }}",
+        last_day="{{ dag_run.conf['end'] }}",
         channel_id="{{ dag_run.conf.get('channel_id', '') }}",
     )
     wait = ApnsExportSensor(task_id="wait", status_url=request.output, poke_interval=2)

@@ -10,7 +10,7 @@ from airflow.providers.common.compat.sdk import DAG, Asset, task
 
 from airflow_provider_apns.transfers.apns_to_object_storage import ApnsToObjectStorageOperator
 
-DEFAULTS = {"dataset": "application", "start_date": "{{ ds }}", "end_date": "{{ ds }}", "path": "/dev/null"}
+DEFAULTS = {"dataset": "application", "first_day": "{{ ds }}", "last_day": "{{ ds }}", "path": "/dev/null"}
 ARGUMENTS = DEFAULTS | json.loads(os.environ.get("ONE_TASK", "{}"))
 
 with DAG(

@@ -11,21 +11,21 @@ from datetime import datetime, timedelta, timezone
 
 from airflow.providers.common.compat.sdk import DAG
 
-from airflow_provider_apns import shared
 from airflow_provider_apns.hooks import apns as hooks
 from airflow_provider_apns.operators.apns import ApnsDownloadExportOperator, ApnsRequestExportOperator
+from airflow_provider_apns.protocol import retries
 from airflow_provider_apns.sensors.apns import ApnsExportSensor
 from airflow_provider_apns.transfers.apns_to_object_storage import ApnsToObjectStorageOperator
 
 # A worker reads this file before it runs a task: no test waits for half a minute between two tries.
-hooks.retry_delay = lambda error, tries: 0.05
-shared.READ_TIMEOUT = 2.0
+retries.retry_delay = lambda error, tries: 0.05
+hooks.READ_TIMEOUT = 2.0
 
 LAKE = os.environ.get("APNS_TEST_LAKE", "file:///tmp")
 GOOD, FAILED, STALLED, *ODD = json.loads(os.environ.get("APNS_TEST_CHANNELS", '["AAAA", "AAAB", "AAAC", "AAAD"]'))
 DAYS = {
-    "start_date": "{{ macros.ds_add(dag_run.conf['today'], -3) }}",
-    "end_date": "{{ macros.ds_add(dag_run.conf['today'], -1) }}",
+    "first_day": "{{ macros.ds_add(dag_run.conf['today'], -3) }}",
+    "last_day": "{{ macros.ds_add(dag_run.conf['today'], -1) }}",
 }
 
 with DAG(

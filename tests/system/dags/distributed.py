@@ -12,6 +12,9 @@ from airflow_provider_apns.sensors.apns import ApnsExportSensor
 from airflow_provider_apns.transfers.apns_to_object_storage import ApnsToObjectStorageOperator
 
 LAKE = "s3://store@metrics"
+PATH = LAKE + "/{{ dag_run.conf['key'] }}"
+DAYS = {"first_day": "{{ dag_run.conf['first_day'] }}", "last_day": "{{ dag_run.conf['last_day'] }}"}
+WAIT = {"poke_interval": 10, "timeout": 1200}
 EVERY_DAG = {
     "schedule": None,
     "start_date": pendulum.datetime(2026, 1, 1, tz="UTC"),
@@ -19,18 +22,11 @@ EVERY_DAG = {
     "default_args": {"retries": 8, "retry_delay": timedelta(seconds=5)},
     "render_template_as_native_obj": True,
 }
-DAYS = {"start_date": "{{ dag_run.conf['start'] }}", "end_date": "{{ dag_run.conf['end'] }}"}
-WAIT = {"poke_interval": 10, "timeout": 1200}
 
 with DAG("three_tasks", **EVERY_DAG):
-    wait = ApnsExportSensor(
-        task_id="wait",
-        status_url=ApnsRequestExportOperator(task_id="request", dataset="application", **DAYS).output,
-        **WAIT,
-    )
-    ApnsDownloadExportOperator(
-        task_id="download", status_url=wait.output, path=LAKE + "/{{ dag_run.conf['key'] }}", dataset="application"
-    )
+    request = ApnsRequestExportOperator(task_id="request", dataset="application", **DAYS)
+    wait = ApnsExportSensor(task_id="wait", status_url=request.output, **WAIT)
+    ApnsDownloadExportOperator(task_id="download", status_url=wait.output, path=PATH, dataset="application")
 
 with DAG("mapped", **EVERY_DAG):
 
@@ -44,24 +40,12 @@ with DAG("mapped", **EVERY_DAG):
 
     ApnsToObjectStorageOperator.partial(task_id="export", dataset="channel", **DAYS, **WAIT).expand_kwargs(plan())
 
-# Starts in a triggerer, with no worker until the export is ready: as many wait at once as there are runs.
-with DAG("from_trigger", **EVERY_DAG):
-    ApnsToObjectStorageOperator(
-        task_id="export",
-        dataset="channel",
-        channel_ids="{{ dag_run.conf['channel_ids'] }}",
-        path=LAKE + "/{{ dag_run.conf['key'] }}",
-        start_from_trigger=True,
-        **DAYS,
-        **WAIT,
-    )
-
 with DAG("batch", **EVERY_DAG):
     ApnsToObjectStorageOperator(
         task_id="export",
         dataset="channel",
         channel_ids="{{ dag_run.conf['channel_ids'] }}",
-        path=LAKE + "/{{ dag_run.conf['key'] }}",
+        path=PATH,
         output_format="{{ dag_run.conf['key'].rpartition('.')[2] }}",
         priority_weight=1000,  # the longest first
         **DAYS,

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import http.client
 import re
-import zlib
 from urllib.parse import urlsplit
 
 import pytest
@@ -80,14 +78,20 @@ class TestStatus:
         apple.rotate_token("new")
         assert client.status(status_url).status == 200
 
-    def test_an_unknown_export_is_404_and_nonsense_is_400(self, client, apple):
-        base = f"{apple.url}/v1/dataExports/apns/status"
+    def test_an_unknown_export_is_404_and_nonsense_is_400(self, client):
+        base = client.request().json["statusUrl"].rpartition("/")[0]
         assert client.status(f"{base}/00000000-0000-0000-0000-000000000000").status == 404
         assert client.status(f"{base}/nonsense").status == 400
 
-    def test_status_urls_can_have_a_host_of_their_own(self, start):
-        client = start(status_host="localhost")
+    def test_status_and_download_urls_can_have_hosts_of_their_own(self, start):
+        client = start(status_host="localhost", download_host="127.0.0.2")
         assert urlsplit(client.request().json["statusUrl"]).hostname == "localhost"
+        assert urlsplit(client.data_url()).hostname == "127.0.0.2"
+
+    def test_the_path_must_be_that_of_the_export(self, client):
+        status_url = client.request().json["statusUrl"]
+        for path in ("broadcastapplicationmetric", "com.example.app", "A1B2C3D4E5"):
+            assert client.status(status_url.replace(path, "deliverymetrics")).status in (401, 404)
 
 
 class TestDownload:
@@ -130,12 +134,10 @@ class TestDownload:
         assert client.download(fresh).status == 200
 
     def test_urls_can_be_made_to_expire_soon(self, start, clock):
-        client = start(url_expires_seconds=2)
-        url = client.data_url()
-        clock.move(seconds=1)
-        assert client.download(url).status == 200
-        clock.move(seconds=1)
-        assert client.download(url).status == 403
+        url = (client := start(url_expires_seconds=2)).data_url()
+        for status in (200, 403):
+            clock.move(seconds=1)
+            assert client.download(url).status == status
 
     def test_a_changed_url_is_refused(self, client, apple):
         url, other = client.data_url(), client.data_url("delivery")
@@ -153,34 +155,3 @@ class TestDownload:
         assert reply.status == 400
         assert len(apple.ledger.violations) == 1
         assert apple.token not in str(apple.ledger.as_dict(records=True))
-
-    def test_download_urls_can_have_a_host_of_their_own(self, start):
-        assert urlsplit(start(download_host="localhost").data_url()).hostname == "localhost"
-
-
-class TestLargeDownload:
-    ROWS = 150_000
-
-    def test_a_delivery_export_can_be_padded_to_any_size(self, start, clock):
-        client = start(rows=self.ROWS)
-        reply = client.download(client.data_url("delivery"))
-        assert reply.body.count(b"\n") == self.ROWS + 1
-        assert reply.body == client.apple.csv("delivery", clock.day(-7), clock.day(-1))
-
-    def test_compressed_it_is_one_whole_gzip_member(self, start):
-        client = start(rows=self.ROWS)
-        url = client.data_url("delivery")
-        packed = client.download(url, **{"Accept-Encoding": "gzip"}).body
-        unpacker = zlib.decompressobj(16 + zlib.MAX_WBITS)
-        assert unpacker.decompress(packed) == client.download(url).body
-        assert unpacker.eof
-        assert not unpacker.unused_data
-
-    def test_it_is_streamed_so_that_the_first_bytes_come_at_once(self, start):
-        parts = urlsplit(start(rows=40_000_000).data_url("delivery"))
-        wire = http.client.HTTPConnection(parts.netloc, timeout=5)
-        wire.request("GET", f"{parts.path}?{parts.query}")
-        answer = wire.getresponse()
-        assert answer.read(1_000_000).startswith(b"Push Type,Status")
-        wire.close()
-        assert int(answer.headers["Content-Length"]) > 1_000_000_000

@@ -8,7 +8,7 @@ import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException
 
 from airflow_provider_apns.emulator import Emulator
-from airflow_provider_apns.exceptions import ApnsServiceError
+from airflow_provider_apns.exceptions import ApnsInvalidRequestError, ApnsServiceError
 from airflow_provider_apns.hooks.apns import ApnsHook
 from airflow_provider_apns.operators.apns import ApnsDownloadExportOperator, ApnsRequestExportOperator
 from airflow_provider_apns.transfers.apns_to_object_storage import ApnsToObjectStorageOperator
@@ -16,113 +16,29 @@ from tests.unit.conftest import Connect
 from tests.unit.helpers import day
 
 SCHEDULED = datetime(2024, 1, 1, tzinfo=timezone.utc)
-WEEK = {"start_date": day(-7), "end_date": day(-1)}
+WEEK = {"first_day": day(-7), "last_day": day(-1)}
 CONTEXT: Any = {}
 
-# The two operators whose start_date and end_date are the report's days.
-dated = pytest.mark.parametrize(
+
+@pytest.mark.parametrize(
     ("operator", "required"),
     [
         (ApnsRequestExportOperator, {"dataset": "delivery"}),
         (ApnsToObjectStorageOperator, {"dataset": "delivery", "path": "memory://x/y.csv"}),
     ],
 )
+def test_the_days_are_the_reports_and_no_scheduling_dates(operator: Any, required: dict[str, str]) -> None:
+    with DAG("dag", schedule=None, default_args={"start_date": SCHEDULED, "retries": 3}):
+        task = operator(task_id="task", first_day="{{ macros.ds_add(ds, -7) }}", last_day="{{ ds }}", **required)
+    assert (task.start_date, task.retries) == (SCHEDULED, 3)
 
+    class Macros:
+        @staticmethod
+        def ds_add(ds: str, days: int) -> str:
+            return f"{ds}{days:+}"
 
-def unmapped(task: Any, **mapped: Any) -> Any:
-    """One instance of a mapped task, as a worker makes it."""
-    resolved = dict(mapped)
-    try:
-        return task.unmap(resolved)
-    except TypeError:  # Airflow 2
-        return task.unmap((resolved, set()))
-
-
-class TestDates:
-    @dated
-    def test_the_days_are_the_reports_and_the_task_keeps_its_dags(
-        self, operator: Any, required: dict[str, str]
-    ) -> None:
-        with DAG("dag", schedule=None, start_date=SCHEDULED, end_date=datetime(2030, 1, 1, tzinfo=timezone.utc)):
-            task = operator(task_id="task", start_date="{{ ds }}", end_date="{{ next_ds }}", **required)
-        assert (task.export_start_date, task.export_end_date) == ("{{ ds }}", "{{ next_ds }}")
-        assert task.start_date == SCHEDULED
-        assert task.end_date.year == 2030
-
-    @dated
-    def test_default_args_are_the_dags_and_not_the_reports(self, operator: Any, required: dict[str, str]) -> None:
-        with DAG("dag", schedule=None, default_args={"start_date": SCHEDULED, "retries": 3}):
-            task = operator(task_id="task", start_date="2026-03-01", end_date="2026-03-02", **required)
-            other = operator(task_id="other", export_start_date="2026-03-01", export_end_date="2026-03-02", **required)
-        for each in (task, other):
-            assert (each.export_start_date, each.export_end_date) == ("2026-03-01", "2026-03-02")
-            assert each.start_date == SCHEDULED
-            assert each.retries == 3
-
-    @dated
-    @pytest.mark.parametrize("given", [{}, {"start_date": "2026-03-01"}, {"end_date": "2026-03-01"}])
-    def test_both_are_needed(self, operator: Any, required: dict[str, str], given: dict[str, str]) -> None:
-        with pytest.raises(TypeError, match="start_date and end_date"):
-            operator(task_id="task", **required, **given)
-
-    @dated
-    def test_mapped_over_something_else(self, operator: Any, required: dict[str, str]) -> None:
-        with DAG("dag", schedule=None, start_date=SCHEDULED):
-            task = operator.partial(task_id="task", start_date="{{ ds }}", end_date="{{ ds }}", **required).expand(
-                app_id=["a", "b"]
-            )
-        assert task.start_date == SCHEDULED
-        one = unmapped(task, app_id="a")
-        assert (one.export_start_date, one.export_end_date, one.app_id) == ("{{ ds }}", "{{ ds }}", "a")
-
-    @dated
-    @pytest.mark.parametrize("name", ["start_date", "export_start_date"])
-    def test_mapped_over_days(self, operator: Any, required: dict[str, str], name: str) -> None:
-        if name == "start_date":
-            pytest.importorskip("airflow.sdk", reason="Airflow 2 does not map start_date")
-        with DAG("dag", schedule=None, start_date=SCHEDULED):
-            task = operator.partial(task_id="task", end_date="2026-03-09", **required).expand(
-                **{name: ["2026-03-01", "2026-03-02"]}
-            )
-        assert task.start_date == SCHEDULED
-        one = unmapped(task, **{name: "2026-03-02"})
-        assert (one.export_start_date, one.export_end_date) == ("2026-03-02", "2026-03-09")
-
-    @dated
-    def test_mapped_over_whole_windows(self, operator: Any, required: dict[str, str]) -> None:
-        with DAG("dag", schedule=None, start_date=SCHEDULED, default_args={"start_date": SCHEDULED}):
-            task = operator.partial(task_id="task", **required).expand_kwargs(
-                [{"start_date": "2026-03-01", "end_date": "2026-03-02"}]
-            )
-        assert task.start_date == SCHEDULED
-        one = unmapped(task, start_date="2026-03-01", end_date="2026-03-02")
-        assert (one.export_start_date, one.export_end_date) == ("2026-03-01", "2026-03-02")
-
-    @dated
-    def test_the_dag_can_be_serialized(self, operator: Any, required: dict[str, str]) -> None:
-        try:
-            from airflow.serialization.serialized_objects import DagSerialization as Serialization
-        except ImportError:
-            from airflow.serialization.serialized_objects import SerializedDAG as Serialization  # type: ignore[no-redef]
-
-        with DAG("dag", schedule=None, start_date=SCHEDULED) as dag:
-            operator(task_id="plain", start_date="{{ ds }}", end_date="{{ ds }}", **required)
-            operator.partial(task_id="mapped", start_date="{{ ds }}", end_date="{{ ds }}", **required).expand(
-                app_id=["a"]
-            )
-        assert set(Serialization.from_dict(Serialization.to_dict(dag)).task_dict) == {"plain", "mapped"}
-
-    @dated
-    def test_the_days_are_templates(self, operator: Any, required: dict[str, str]) -> None:
-        task = operator(task_id="task", start_date="{{ macros.ds_add(ds, -7) }}", end_date="{{ ds }}", **required)
-
-        class Macros:
-            @staticmethod
-            def ds_add(ds: str, days: int) -> str:
-                return f"{ds}{days:+}"
-
-        task.render_template_fields({"ds": "2026-03-09", "macros": Macros})
-        assert (task.export_start_date, task.export_end_date) == ("2026-03-09-7", "2026-03-09")
+    task.render_template_fields({"ds": "2026-03-09", "macros": Macros})
+    assert (task.first_day, task.last_day) == ("2026-03-09-7", "2026-03-09")
 
 
 class TestRequesting:
@@ -139,13 +55,9 @@ class TestRequesting:
     @pytest.mark.parametrize(
         ("changes", "told"),
         [
-            ({"end_date": day(0)}, "is not over yet"),
-            ({"start_date": day(-31)}, "cannot deliver it any more"),
-            ({"start_date": day(-1)}, "Apple exports no single day"),
-            ({"dataset": "news"}, "'application', 'channel', 'delivery'"),
-            ({"dataset": "channel"}, "channel_id is missing"),
-            ({"dataset": "channel", "channel_id": "news!"}, "is not base64"),
-            ({"channel_id": "AAAA"}, "channel dataset only"),
+            ({"last_day": day(0)}, "is not over yet"),
+            ({"first_day": day(-31)}, "Apple has deleted it"),
+            ({"first_day": day(-1)}, "Apple exports no single day"),
             ({"url_expires_in_minutes": 61}, "from 20 to 60"),
         ],
     )
@@ -156,6 +68,21 @@ class TestRequesting:
         with pytest.raises(AirflowFailException, match=told):
             task.execute(CONTEXT)
         assert apple.ledger.connections == 0
+
+    @pytest.mark.parametrize(
+        ("arguments", "told"),
+        [
+            ({"dataset": "news"}, "'application', 'channel', 'delivery'"),
+            ({"dataset": "channel"}, "channel_id is missing"),
+            ({"dataset": "channel", "channel_id": "news!"}, "is not base64"),
+            ({"dataset": "delivery", "channel_id": "AAAA"}, "channel dataset only"),
+        ],
+    )
+    def test_what_is_no_template_is_refused_when_the_dag_is_parsed(self, arguments: dict[str, Any], told: str) -> None:
+        with pytest.raises(ApnsInvalidRequestError, match=told):
+            ApnsRequestExportOperator(task_id="request", **arguments, **WEEK)
+        templates = dict.fromkeys(arguments, "{{ params.x }}")
+        ApnsRequestExportOperator(task_id="request", **{"dataset": "{{ x }}", **templates}, **WEEK)
 
     def test_an_unknown_channel_is_not_retried(self, apple: Emulator) -> None:
         task = ApnsRequestExportOperator(task_id="request", dataset="channel", channel_id="AAAA", **WEEK)
@@ -176,8 +103,8 @@ class TestRequesting:
     def test_templates(self) -> None:
         assert set(ApnsRequestExportOperator.template_fields) == {
             "dataset",
-            "export_start_date",
-            "export_end_date",
+            "first_day",
+            "last_day",
             "channel_id",
             "app_id",
             "apns_conn_id",
@@ -187,7 +114,7 @@ class TestRequesting:
 class TestDownloading:
     @pytest.fixture
     def status_url(self, apple: Emulator) -> str:
-        return ApnsHook().request_export("delivery", WEEK["start_date"], WEEK["end_date"]).status_url
+        return ApnsHook().request_export("delivery", WEEK["first_day"], WEEK["last_day"]).status_url
 
     def task(self, status_url: str, path: Path, **options: Any) -> ApnsDownloadExportOperator:
         return ApnsDownloadExportOperator(task_id="download", status_url=status_url, path=str(path), **options)
@@ -219,9 +146,21 @@ class TestDownloading:
             self.task(status_url, tmp_path / "x", max_bytes=100).execute(CONTEXT)
         assert list(tmp_path.iterdir()) == []
 
-    def test_a_path_that_names_no_object(self, apple: Emulator, status_url: str) -> None:
-        with pytest.raises(AirflowFailException, match="names no object"):
-            ApnsDownloadExportOperator(task_id="download", status_url=status_url, path="/tmp/").execute(CONTEXT)
+    @pytest.mark.parametrize(
+        ("path", "told"),
+        [
+            ("/tmp/", "names no object"),
+            ("/tmp/{{ ds }}.csv", "has a template in it that Airflow has not rendered"),
+            ("nowhere://x/y.csv", "cannot be used"),
+            ("s3://not_there@bucket/x.csv", "not_there"),
+            (["/tmp/x.csv"], "must be a text, not list"),
+        ],
+    )
+    def test_a_destination_that_cannot_be_used_is_told_before_apple_is_asked(
+        self, apple: Emulator, status_url: str, path: Any, told: str
+    ) -> None:
+        with pytest.raises(AirflowFailException, match=told):
+            ApnsDownloadExportOperator(task_id="download", status_url=status_url, path=path).execute(CONTEXT)
         assert apple.ledger.gets == 0
 
     def test_an_export_that_is_not_ready(

@@ -12,6 +12,7 @@ from airflow.providers.common.compat.sdk import (
     TaskDeferred,
 )
 
+from airflow_provider_apns import _compat
 from airflow_provider_apns.emulator import Emulator
 from airflow_provider_apns.exceptions import ApnsError, ApnsServiceError
 from airflow_provider_apns.hooks.apns import ApnsHook
@@ -19,7 +20,7 @@ from airflow_provider_apns.sensors.apns import ApnsExportSensor
 from tests.unit.conftest import Connect
 from tests.unit.helpers import day
 
-TIMED_OUT = ("__fail__", {"error": "Trigger timeout"})
+NO_CONTEXT: Any = {}
 
 
 class TaskInstance:
@@ -40,24 +41,25 @@ def sensor(status_url: str, **options: Any) -> ApnsExportSensor:
     return ApnsExportSensor(task_id="wait", status_url=status_url, **{"poke_interval": 0.01, "timeout": 30, **options})
 
 
-def first_event(trigger: Any) -> Any:
-    """What a trigger reports, looked at without delay."""
-    trigger.first_delay = 0
-
-    async def first() -> Any:
-        return await anext(trigger.run())
-
-    return asyncio.run(first())
-
-
 def run(task: ApnsExportSensor) -> Any:
     """Run a sensor to its end, as a worker and a triggerer do together."""
     context: Any = {"ti": TaskInstance()}
     try:
         return task.execute(context)
     except TaskDeferred as deferral:
-        event = first_event(deferral.trigger)
-        return task.resume_execution(deferral.method_name, {"event": event.payload}, context)
+        trigger: Any = deferral.trigger
+        trigger.first_delay = 0
+
+        async def first_event() -> Any:
+            return await anext(trigger.run())
+
+        event = asyncio.run(first_event()).payload
+        return task.resume_execution(deferral.method_name, {"event": event}, context)
+
+
+def time_is_up(task: ApnsExportSensor) -> None:
+    """Resume a sensor whose deferral has lasted too long."""
+    task.resume_execution("__fail__", {"error": "Trigger timeout"}, NO_CONTEXT)
 
 
 modes = pytest.mark.parametrize("options", [{"deferrable": True}, {"deferrable": False}], ids=["deferrable", "poke"])
@@ -85,7 +87,7 @@ class TestWaiting:
     def test_deferrable_is_the_default_and_asks_nothing_in_the_worker(self, apple: Emulator, status_url: str) -> None:
         task = sensor(status_url, poke_interval=timedelta(seconds=20), timeout=timedelta(minutes=5))
         with pytest.raises(TaskDeferred) as deferral:
-            task.execute({})  # type: ignore[typeddict-item]
+            task.execute(NO_CONTEXT)
         path, arguments = deferral.value.trigger.serialize()
         assert path == "airflow_provider_apns.triggers.apns.ApnsExportTrigger"
         assert (arguments["status_url"], arguments["apns_conn_id"]) == (status_url, "apns_default")
@@ -94,7 +96,7 @@ class TestWaiting:
         assert apple.ledger.gets == 0
 
     @modes
-    def test_a_token_that_is_replaced_meanwhile(
+    def test_a_token_that_has_been_replaced(
         self, apple: Emulator, status_url: str, connect: Connect, options: dict[str, Any]
     ) -> None:
         apple.rotate_token("the-new-token")
@@ -107,26 +109,32 @@ class TestWaiting:
 
 class TestFailing:
     @modes
-    @pytest.mark.parametrize(("fate", "word"), [("fail", "FAILED"), ("expire", "EXPIRED")])
-    def test_an_export_without_a_report_fails_without_retries(
-        self, apple: Emulator, options: dict[str, Any], fate: str, word: str
-    ) -> None:
-        apple.configure(**{fate: 1.0})
-        status_url = ApnsHook().request_export("application", day(-7), day(-1)).status_url
-        with pytest.raises(AirflowFailException, match=f"{word}.*24 hours"):
-            run(sensor(status_url, **options))
-
-    @modes
     @pytest.mark.parametrize(
-        ("fault", "told"),
-        [("status:401", "does not accept the data export token"), ("status:404", "404"), ("status:400", "400")],
+        ("fault", "soft_fail", "expected", "told"),
+        [
+            # What no retry can fix fails without retries, and an outage is left to Airflow's.
+            ("status:failed", False, AirflowFailException, "FAILED.*24 hours"),
+            ("status:failed", True, AirflowSkipException, None),
+            ("status:400", False, AirflowFailException, "400"),
+            ("status:401", False, AirflowFailException, "does not accept the data export token"),
+            ("status:404", False, AirflowFailException, "404"),
+            ("status:503:times=forever", False, ApnsServiceError, "503"),
+        ],
     )
-    def test_what_no_retry_can_mend_fails_without_retries(
-        self, apple: Emulator, status_url: str, options: dict[str, Any], fault: str, told: str
+    def test_how_it_ends(
+        self,
+        apple: Emulator,
+        status_url: str,
+        short_waits: list[float],
+        options: dict[str, Any],
+        fault: str,
+        soft_fail: bool,
+        expected: type[Exception],
+        told: str | None,
     ) -> None:
-        apple.inject(f"{fault}:times=forever")
-        with pytest.raises(AirflowFailException, match=told):
-            run(sensor(status_url, **options))
+        apple.inject(fault)
+        with pytest.raises(expected, match=told):
+            run(sensor(status_url, soft_fail=soft_fail, **options))
 
     @modes
     @pytest.mark.parametrize("status_url", ["https://evil.com/", "", "None", "file:///etc/passwd"])
@@ -135,65 +143,43 @@ class TestFailing:
             run(sensor(status_url, **options))
         assert apple.ledger.connections == 0
 
-    @modes
-    def test_an_outage_is_left_to_airflows_retries(
-        self, apple: Emulator, status_url: str, options: dict[str, Any], short_waits: list[float]
-    ) -> None:
-        apple.inject("status:503:times=forever")
-        with pytest.raises(ApnsServiceError, match="503"):
-            run(sensor(status_url, **options))
+    def test_an_error_of_another_version_of_the_provider_is_retried(self, status_url: str) -> None:
+        event = {"error": "ApnsErrorOfTheFuture", "message": "Something new."}
+        with pytest.raises(ApnsError, match=r"Something new\."):
+            sensor(status_url).resume_execution("execute_complete", {"event": event}, NO_CONTEXT)
 
-    @modes
-    def test_soft_fail_skips(self, apple: Emulator, status_url: str, options: dict[str, Any]) -> None:
-        apple.inject("status:failed")
-        with pytest.raises(AirflowSkipException):
-            run(sensor(status_url, soft_fail=True, **options))
 
+class TestTimeout:
     @pytest.mark.parametrize(("soft_fail", "expected"), [(False, AirflowSensorTimeout), (True, AirflowSkipException)])
     @pytest.mark.parametrize("mode", ["deferrable", "poke", "reschedule"])
-    def test_the_timeout_is_a_sensors_timeout_in_every_mode(
+    def test_is_a_sensors_timeout_in_every_mode(
         self, apple: Emulator, status_url: str, mode: str, soft_fail: bool, expected: type[Exception]
     ) -> None:
         if mode == "reschedule":
             pytest.importorskip("airflow.sdk", reason="Airflow 2 asks its database for the first try")
         apple.configure(processing_polls=1_000_000)
-        if mode == "deferrable":
-            task = sensor(status_url, soft_fail=soft_fail)
-            with pytest.raises(expected):
-                task.resume_execution(*TIMED_OUT, {})  # type: ignore[arg-type]
-            return
-        task = sensor(status_url, soft_fail=soft_fail, deferrable=False, mode=mode, timeout=0)
+        ending, options = (time_is_up, {}) if mode == "deferrable" else (run, {"deferrable": False, "mode": mode})
         with pytest.raises(expected):
-            run(task)
+            ending(sensor(status_url, soft_fail=soft_fail, timeout=0, **options))
 
-    @pytest.mark.parametrize("soft_fail", [False, True])
-    def test_an_execution_timeout_that_ends_the_wait_is_retried(self, status_url: str, soft_fail: bool) -> None:
-        task = sensor(status_url, soft_fail=soft_fail, timeout=3600, execution_timeout=timedelta(minutes=5))
-        task.start_from_trigger = True  # Airflow 2 holds every deferral to it
-        expected: type[Exception] = AirflowSkipException if soft_fail else ApnsServiceError
-        with pytest.raises(expected, match="within 300 s"):
-            task.resume_execution(*TIMED_OUT, {})  # type: ignore[arg-type]
-
-    def test_an_execution_timeout_is_not_that_of_the_wait(self, status_url: str) -> None:
-        pytest.importorskip("airflow.sdk", reason="Airflow 2 holds every deferral to it")
-        task = sensor(status_url, timeout=3600, execution_timeout=timedelta(minutes=5))
-        with pytest.raises(AirflowSensorTimeout, match="within 3600 s"):
-            task.resume_execution(*TIMED_OUT, {})  # type: ignore[arg-type]
-
-    def test_an_error_of_another_version_of_the_provider_is_retried(self, status_url: str) -> None:
-        event = {"error": "ApnsErrorOfTheFuture", "message": "Something new."}
-        with pytest.raises(ApnsError, match=r"Something new\."):
-            sensor(status_url).resume_execution("execute_complete", {"event": event}, {})  # type: ignore[arg-type]
-
-
-class TestFromTheTrigger:
-    def test_needs_to_be_deferrable(self) -> None:
-        for option in ("start_from_trigger", "end_from_trigger"):
-            with pytest.raises(ValueError, match="need deferrable=True"):
-                sensor("x", deferrable=False, **{option: True})
-
-    def test_ends_in_the_trigger(self, apple: Emulator, status_url: str) -> None:
-        with pytest.raises(TaskDeferred) as deferral:
-            sensor(status_url, end_from_trigger=True).execute({})  # type: ignore[typeddict-item]
-        event = first_event(deferral.value.trigger)
-        assert event.xcoms == {"return_value": status_url}
+    @pytest.mark.parametrize(
+        ("airflow", "soft_fail", "expected", "limit"),
+        [
+            # Airflow 2 holds a deferral to execution_timeout, too, after which a task is tried again.
+            ((2, 11), False, ApnsServiceError, 300),
+            ((2, 11), True, AirflowSkipException, 300),
+            ((3, 0), False, AirflowSensorTimeout, 3600),
+        ],
+    )
+    def test_and_execution_timeout(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        airflow: tuple[int, int],
+        soft_fail: bool,
+        expected: type[Exception],
+        limit: int,
+    ) -> None:
+        monkeypatch.setattr(_compat, "_AIRFLOW", airflow)
+        task = sensor("https://a/1", soft_fail=soft_fail, timeout=3600, execution_timeout=timedelta(minutes=5))
+        with pytest.raises(expected, match=f"within {limit} s"):
+            time_is_up(task)

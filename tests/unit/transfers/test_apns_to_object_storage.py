@@ -15,11 +15,11 @@ import pyarrow.parquet
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, Asset, TaskDeferred
 
-from airflow_provider_apns.batches import Batch
+from airflow_provider_apns.batches.batch import Batch
 from airflow_provider_apns.emulator import Emulator
 from airflow_provider_apns.exceptions import ApnsError, ApnsInvalidRequestError, ApnsServiceError
-from airflow_provider_apns.partitions import file_name_of
-from airflow_provider_apns.transfers.apns_to_object_storage import ApnsToObjectStorageOperator
+from airflow_provider_apns.protocol.channel_ids import file_name_of
+from airflow_provider_apns.transfers.apns_to_object_storage import ApnsToObjectStorageOperator, asset_uri
 from tests.unit.conftest import Connect
 from tests.unit.helpers import day, today
 
@@ -30,8 +30,8 @@ DAYS = [date.fromisoformat(day(offset)) for offset in range(-7, 0)]
 def task(path: object, **changes: Any) -> ApnsToObjectStorageOperator:
     arguments = {
         "dataset": "application",
-        "start_date": day(-7),
-        "end_date": day(-1),
+        "first_day": day(-7),
+        "last_day": day(-1),
         "deferrable": False,
         "poke_interval": 0.01,
     }
@@ -95,15 +95,20 @@ class TestOneExport:
             "bytes": path.stat().st_size,
             "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
             "days": [str(each) for each in DAYS],
+            "days_unchanged": [],
+            "days_lost": [],
+            "rows_kept": 0,
             "channels_requested": 0,
             "channels_exported": 0,
             "channels_missing": [],
+            "channels_failed": {},
+            "token_expires_at": None,
         }
         assert (apple.ledger.posts, apple.ledger.downloads) == (1, 1)
 
     def test_delivery_metrics_as_jsonl(self, apple: Emulator, tmp_path: Path) -> None:
         path = tmp_path / "delivery.jsonl"
-        run(task(path, dataset="delivery", output_format="jsonl"))
+        run(task(path, dataset="delivery"))
         rows = [json.loads(line) for line in path.read_text().splitlines()]
         expected = [
             {
@@ -120,14 +125,14 @@ class TestOneExport:
     @pytest.mark.parametrize("ago", [1, 2, 15, 29, 30])
     def test_a_single_day_is_exactly_that_day(self, apple: Emulator, tmp_path: Path, ago: int) -> None:
         path = tmp_path / "day.csv"
-        summary = run(task(path, start_date=day(-ago), end_date=day(-ago)))
+        summary = run(task(path, first_day=day(-ago), last_day=day(-ago)))
         assert [row["date"] for row in read_csv(path)] == [day(-ago)]
         assert (summary["rows"], summary["days"]) == (1, [day(-ago)])
 
     def test_a_report_without_rows(self, apple: Emulator, tmp_path: Path) -> None:
         apple.configure(csv="header-only")
         path = tmp_path / "empty.parquet"
-        assert run(task(path, output_format="parquet"))["rows"] == 0
+        assert run(task(path))["rows"] == 0
         assert "withheld" in pyarrow.parquet.read_table(path).column_names
 
     def test_an_added_column_passes_through(self, apple: Emulator, tmp_path: Path) -> None:
@@ -167,7 +172,7 @@ class TestChannels:
     def channels(self, path: object, apple: Emulator, **changes: Any) -> ApnsToObjectStorageOperator:
         return task(
             path,
-            **{"dataset": "channel", "channel_ids": list(apple.channel_ids), "output_format": "parquet", **changes},
+            **{"dataset": "channel", "channel_ids": list(apple.channel_ids), **changes},
         )
 
     @modes
@@ -217,7 +222,7 @@ class TestChannels:
         assert summary["channels_exported"] == 3
 
     def test_one_object_per_channel(self, apple: Emulator, tmp_path: Path) -> None:
-        summary = run(self.channels(tmp_path / "{channel_id}.csv", apple, output_format="csv"))
+        summary = run(self.channels(tmp_path / "{channel_id}.csv", apple))
         assert summary["objects"] == len(apple.channel_ids)
         for channel in apple.channel_ids:
             rows = read_csv(tmp_path / f"{file_name_of(channel)}.csv")
@@ -229,10 +234,9 @@ class TestChannels:
         self, apple: Emulator, tmp_path: Path, deferrable: bool
     ) -> None:
         wanted = [UNKNOWN, *apple.channel_ids, "AAAA"]
-        with pytest.raises(AirflowFailException, match=f"2 of 12 channels .404.: {UNKNOWN}, AAAA.*Nothing was written"):
+        with pytest.raises(AirflowFailException, match=r"2 of 12 channels could not be exported\. Nothing was written"):
             run(self.channels(tmp_path / "x.parquet", apple, channel_ids=wanted, deferrable=deferrable))
         assert list(tmp_path.iterdir()) == []
-        assert apple.ledger.downloads == 0
 
     @modes
     def test_skip_writes_the_others_and_names_the_missing(
@@ -241,7 +245,7 @@ class TestChannels:
         wanted = [*apple.channel_ids[:4], UNKNOWN]
         summary = run(
             self.channels(
-                tmp_path / "x.parquet", apple, channel_ids=wanted, on_missing_channel="skip", deferrable=deferrable
+                tmp_path / "x.parquet", apple, channel_ids=wanted, on_channel_error="skip", deferrable=deferrable
             )
         )
         assert summary["channels_missing"] == [UNKNOWN]
@@ -250,7 +254,7 @@ class TestChannels:
     def test_a_retry_continues(self, apple: Emulator, tmp_path: Path, short_waits: list[float]) -> None:
         apple.inject(f"download:500:times=forever,match={apple.channel_ids[5]}")
         operator = self.channels(tmp_path / "x.parquet", apple)
-        with pytest.raises(ApnsServiceError):
+        with pytest.raises(AirflowFailException, match="answers 500"):
             run(operator)
         assert list(tmp_path.iterdir()) == []
         apple.clear_faults()
@@ -262,32 +266,46 @@ class TestChannels:
             apple.inject(f"{endpoint}:429:after=3,times=5")
         assert run(self.channels(tmp_path / "x.parquet", apple))["rows"] == 70
 
-    @modes
-    def test_one_failed_export_fails_the_task_at_once(self, apple: Emulator, tmp_path: Path, deferrable: bool) -> None:
-        apple.configure(fail=[apple.channel_ids[1]])
-        with pytest.raises(AirflowFailException, match="FAILED"):
-            run(self.channels(tmp_path / "x.parquet", apple, deferrable=deferrable))
-        assert list(tmp_path.iterdir()) == []
-
 
 class TestBadArguments:
     @pytest.mark.parametrize(
         ("changes", "told"),
         [
             ({"dataset": "news"}, "Unknown dataset"),
-            ({"dataset": "channel"}, "channel_ids is empty"),
+            ({"dataset": "channel"}, "channel_ids is missing"),
             ({"dataset": "channel", "channel_ids": "[]"}, "channel_ids is empty"),
-            ({"dataset": "channel", "channel_ids": ["news!"]}, "is not base64"),
             ({"channel_ids": ["AAAA"]}, "not with 'application'"),
-            ({"start_date": day(-1), "end_date": day(-2)}, "is before"),
-            ({"end_date": day(0)}, "is not over yet"),
-            ({"start_date": day(-31)}, "cannot deliver it any more"),
             ({"output_format": "xlsx"}, "output_format must be one of"),
-            ({"on_missing_channel": "ignore"}, "must be 'fail' or 'skip'"),
+            ({"output_format": "jsonl"}, "contradicts the suffix"),
+            ({"path": "/tmp/x.xlsx"}, "does not say its format"),
+            ({"on_channel_error": "ignore"}, "must be 'fail' or 'skip'"),
             ({"max_concurrency": 0}, "max_concurrency must be 1 to 100"),
             ({"max_concurrency": 101}, "max_concurrency must be 1 to 100"),
-            ({"path": "s3://bucket/folder/"}, "names no object"),
+            ({"settle_days": -1}, "settle_days must be 0 to 29"),
+            ({"settle_days": 30}, "settle_days must be 0 to 29"),
+            ({"path": "/tmp/{day}.csv"}, "unknown placeholder {day}"),
+            ({"path": "/tmp/{Date}.csv"}, "unknown placeholder {Date}"),
             ({"path": "/tmp/{channel_id}.csv"}, "has no channels"),
+            ({"last_day": None}, "first_day and last_day go together"),
+            ({"first_day": None}, "first_day and last_day go together"),
+            ({"first_day": None, "last_day": None}, r"has no \{date\}"),
+            ({"first_day": None, "last_day": None, "path": "s3://lake-{date}/x.csv"}, "in the bucket's name"),
+        ],
+    )
+    def test_are_refused_when_the_dag_is_parsed(self, tmp_path: Path, changes: dict[str, Any], told: str) -> None:
+        with pytest.raises(ApnsInvalidRequestError, match=told):
+            task(**{"path": tmp_path / "x.csv", **changes})
+
+    @pytest.mark.parametrize(
+        ("changes", "told"),
+        [
+            ({"first_day": day(-1), "last_day": day(-2)}, "is before"),
+            ({"last_day": day(0)}, "is not over yet"),
+            ({"first_day": day(-31)}, "Apple has deleted it"),
+            ({"dataset": "channel", "channel_ids": ["news!"]}, "is not base64"),
+            ({"path": "s3://bucket/folder/", "output_format": "csv"}, "names no object"),
+            ({"path": "nowhere://x/y.csv"}, "cannot be used"),
+            ({"path": "s3://not_there@bucket/x.csv"}, "not_there"),
         ],
     )
     def test_reach_no_server_and_are_not_retried(
@@ -297,34 +315,28 @@ class TestBadArguments:
             run(task(**{"path": tmp_path / "x.csv", **changes}))
         assert apple.ledger.connections == 0
 
-    @pytest.mark.parametrize(
-        ("changes", "told"),
-        [
-            ({"on_missing_channel": "ignore"}, "must be 'fail' or 'skip'"),
-            ({"max_concurrency": 101}, "must be 1 to 100"),
-        ],
-    )
-    def test_are_refused_in_the_dag_file_where_no_worker_looks_at_them(
-        self, changes: dict[str, Any], told: str
-    ) -> None:
-        with pytest.raises(ApnsInvalidRequestError, match=told):
-            task("x.csv", deferrable=True, start_from_trigger=True, **changes)
+    def test_a_template_that_upstream_handed_on_unrendered(self, apple: Emulator, tmp_path: Path) -> None:
+        operator = task(tmp_path / "{{ ds }}.csv")
+        with pytest.raises(AirflowFailException, match="has a template in it that Airflow has not rendered"):
+            run(operator)
+        operator.render_template_fields({"ds": "2026-03-01"})
+        assert run(operator)["path"] == str(tmp_path / "2026-03-01.csv")
 
     def test_without_pyarrow_the_task_fails_when_it_starts(
         self, apple: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setitem(sys.modules, "pyarrow", None)
         with pytest.raises(AirflowFailException, match=r"airflow-provider-apns\[parquet\]"):
-            run(task(tmp_path / "x.parquet", output_format="parquet"))
+            run(task(tmp_path / "x.parquet"))
         assert apple.ledger.connections == 0
 
     def test_what_must_not_be_overwritten(self, apple: Emulator, tmp_path: Path) -> None:
-        (tmp_path / f"{day(-3)}.csv").write_text("old")
+        run(task(tmp_path / "{date}.csv", first_day=day(-3), last_day=day(-3)))
+        asked = apple.ledger.connections
         with pytest.raises(AirflowFailException, match="exists already"):
             run(task(tmp_path / "{date}.csv", overwrite=False))
-        assert apple.ledger.connections == 0
-        run(task(tmp_path / "{date}.csv"))
-        assert (tmp_path / f"{day(-3)}.csv").read_text() != "old"
+        assert apple.ledger.connections == asked
+        assert run(task(tmp_path / "{date}.csv"))["days_unchanged"] == [day(-3)]
 
     @pytest.mark.parametrize(
         ("changes", "told"), [({"password": ""}, "no data export token"), ({"extra": {}}, "no App bundle ID")]
@@ -344,13 +356,14 @@ class TestFailing:
         self, apple: Emulator, tmp_path: Path, short_waits: list[float], deferrable: bool
     ) -> None:
         path = tmp_path / "x.csv"
-        path.write_text("old")
+        run(task(path, first_day=day(-9), last_day=day(-9)))
+        old = path.read_text()
         for fault in ("request:500", "status:500", "download:cut-gzip", "download:bad-number"):
             apple.clear_faults()
             apple.inject(f"{fault}:times=forever")
             with pytest.raises(ApnsError):
                 run(task(path, deferrable=deferrable))
-            assert path.read_text() == "old"
+            assert path.read_text() == old
             assert list(tmp_path.iterdir()) == [path]
 
     def test_the_wait_is_given_up_and_left_to_airflows_retries(self, apple: Emulator, tmp_path: Path) -> None:
@@ -366,22 +379,32 @@ class TestFailing:
         self, apple: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with pytest.raises(TaskDeferred) as deferral:
-            task(tmp_path / "x.csv", start_date=day(-30), end_date=day(-1), deferrable=True).execute({})  # type: ignore[typeddict-item]
+            task(tmp_path / "x.csv", first_day=day(-30), last_day=day(-1), deferrable=True).execute({})  # type: ignore[typeddict-item]
         tomorrow = datetime.combine(today() + timedelta(days=1), datetime.min.time(), timezone.utc)
-        monkeypatch.setattr("airflow_provider_apns.hooks.apns.utc_now", lambda: tomorrow)
+        for module in ("apns", "apns_async", "connections"):
+            monkeypatch.setattr(f"airflow_provider_apns.hooks.{module}.utc_now", lambda: tomorrow)
         _, arguments = deferral.value.trigger.serialize()
         # Airflow renders the templates anew: one that counts from the current day gives other days now.
-        resumed = task(tmp_path / "x.csv", start_date=day(-29), end_date=day(0), deferrable=True)
-        summary = resumed.execute_complete({}, {"exports": arguments["exports"]})  # type: ignore[typeddict-item]
+        resumed = task(tmp_path / "x.csv", first_day=day(-29), last_day=day(0), deferrable=True)
+        summary = resumed.execute_complete({}, {"exports": arguments["exports"], "failed": []})  # type: ignore[typeddict-item]
         assert (summary["days"][0], summary["days"][-1]) == (day(-30), day(-1))
         assert summary["rows"] == 30
+
+
+def test_placeholders_for_app_and_dataset(apple: Emulator, tmp_path: Path) -> None:
+    summary = run(task(tmp_path / "{dataset}" / "app={app_id}.csv"))
+    assert summary["path"] == str(tmp_path / "application" / f"app={apple.app_id}.csv")
+
+
+def test_a_name_in_letters_that_are_not_ascii_is_an_assets_uri() -> None:
+    assert asset_uri("s3://b/übersicht/day={date}.csv") == "s3://b/%C3%BCbersicht/day={date}.csv"
 
 
 def test_templates() -> None:
     assert set(ApnsToObjectStorageOperator.template_fields) == {
         "dataset",
-        "export_start_date",
-        "export_end_date",
+        "first_day",
+        "last_day",
         "path",
         "channel_ids",
         "output_format",

@@ -1,0 +1,51 @@
+"""Downloading many reports."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from airflow_provider_apns.batches.concurrency import Progress, for_each
+from airflow_provider_apns.batches.failures import Failures
+from airflow_provider_apns.exceptions import ApnsError
+from airflow_provider_apns.reports.columns import normalised_columns
+from airflow_provider_apns.reports.tables import Table
+
+if TYPE_CHECKING:
+    from airflow_provider_apns.batches.batch import Asked, Batch
+    from airflow_provider_apns.hooks.apns_async import ApnsAsyncHook
+    from airflow_provider_apns.protocol.datasets import Dataset
+
+
+async def download_exports(
+    hook: ApnsAsyncHook, batch: Batch, dataset: Dataset, app_id: str, max_concurrency: int
+) -> tuple[Table, Batch]:
+    """
+    Download the reports of a batch.
+
+    :param hook: the transport.
+    :param batch: the exports, which must be ready.
+    :param dataset: the dataset.
+    :param app_id: the bundle identifier.
+    :param max_concurrency: how many at once.
+    :return: the rows of the wanted days, in order; and the batch without the channels whose reports could not be
+        downloaded, which it names.
+    """
+    table = Table(normalised_columns(dataset))
+    failures = Failures()
+    progress = Progress("%s of %s reports downloaded.", len(batch.exports))
+
+    async def fetch(export: Asked) -> None:
+        try:
+            report = await hook.download_report(export.status_url, dataset)
+        except ApnsError as error:
+            failures.add(export.channel_id, error)
+        else:
+            failures.succeeded()
+            days = batch.wanted[export.channel_id]
+            table.add(report.labelled_rows(days, app_id, export.channel_id), report.labelled_columns())
+        progress.step()
+
+    await for_each(batch.exports, fetch, max_concurrency)
+    table.sort()
+    return table, replace(batch.without(set(failures.reasons)), failed={**batch.failed, **failures.reasons})

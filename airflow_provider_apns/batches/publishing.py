@@ -1,0 +1,144 @@
+"""Writing rows to their objects, without taking away what is stored there."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from airflow_provider_apns.batches.concurrency import map_in_threads
+from airflow_provider_apns.reports.columns import normalised_columns
+from airflow_provider_apns.reports.formats import CONTENT_TYPES, Format
+from airflow_provider_apns.reports.stored import read_stored
+from airflow_provider_apns.reports.tables import Table
+from airflow_provider_apns.reports.writing import write_rows
+from airflow_provider_apns.storage import Download, check_free, object_path, publish, read
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+    from airflow_provider_apns.batches.layout import Key, Layout
+    from airflow_provider_apns.protocol.datasets import Dataset
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Written(Download):
+    """
+    An object that was written.
+
+    :param rows: how many rows it has.
+    :param rows_kept: how many of them were stored there before, and not brought now.
+    :param days: the days whose content is new, or other than before.
+    """
+
+    rows: int
+    rows_kept: int = 0
+    days: frozenset[date] = frozenset()
+
+
+@dataclass(frozen=True)
+class Destination:
+    """
+    Where a task writes.
+
+    :param layout: which rows go where.
+    :param output_format: how.
+    :param dataset: what.
+    :param conn_id: the object store's connection, if the path does not name it.
+    """
+
+    layout: Layout
+    output_format: Format
+    dataset: Dataset
+    conn_id: str | None = None
+
+    def check(self) -> None:
+        """
+        Check what can be known of the store before anything is sent.
+
+        :raises ApnsStorageError: if its file system, package or connection is not there.
+        """
+        object_path(self.layout.template, self.conn_id)
+
+    def check_free(self, keys: Iterable[Key]) -> None:
+        """
+        Check that no object is there yet.
+
+        :raises ApnsStorageError: naming the first one that must not be overwritten.
+        """
+        for _ in map_in_threads(lambda key: check_free(self._object(key), overwrite=False), keys):
+            pass
+
+    def read(self, key: Key) -> Table | None:
+        """
+        Read an object that is stored.
+
+        :return: its rows, or ``None`` where there is no object.
+        :raises ApnsStorageError: if it is not this provider's.
+        """
+        path = self._object(key)
+        data = read(path)
+        return None if data is None else read_stored(data, self.dataset, self.output_format, str(path))
+
+    def write(self, table: Table, keys: Sequence[Key], days: Collection[date]) -> Iterator[Written]:
+        """
+        Write rows, each object whole or not at all; stored rows of what was not brought now stay.
+
+        :param table: the rows.
+        :param keys: the objects to write.
+        :param days: the days that were asked for.
+        :return: what was written, object by object.
+        """
+        groups, oldest = self.layout.group(table), min((key.day for key in keys if key.day), default=None)
+
+        def write(key: Key) -> Written:
+            path, stored = self._object(key), self.read(key)
+            fresh = Table(normalised_columns(self.dataset))
+            fresh.add(groups.get(key, []), table.columns)
+            merged, kept = merge(fresh, stored)
+            data = write_rows(merged.rows, merged.columns, self.output_format)
+            result = publish(path, data, CONTENT_TYPES[self.output_format])
+            changed = changed_days(merged, stored) if stored else frozenset([key.day] if key.day else days)
+            return Written(result.path, result.size, result.sha256, len(merged.rows), kept, changed)
+
+        # The oldest day only once all others are there: see Layout.keys.
+        for _, some in groupby(keys, lambda key: key.day == oldest):
+            yield from map_in_threads(write, some)
+
+    def _object(self, key: Key) -> ObjectStoragePath:
+        return object_path(self.layout.path_of(key), self.conn_id)
+
+
+def merge(fresh: Table, stored: Table | None) -> tuple[Table, int]:
+    """
+    Add stored rows of what was not brought now: other days, apps and channels.
+
+    :param fresh: the new rows.
+    :param stored: what is stored.
+    :return: all rows, and how many of them were kept.
+    """
+    if stored is None:
+        return fresh, 0
+    owner = [name for name in ("date", "app_id", "channel_id") if any(c.name == name for c in fresh.columns)]
+    brought = fresh.by(owner).keys()
+    kept = [row for whose, rows in stored.by(owner).items() if whose not in brought for row in rows]
+    merged = Table(fresh.columns)
+    merged.add(fresh.rows, fresh.columns)
+    merged.add(kept, stored.columns)
+    merged.sort()
+    return merged, len(kept)
+
+
+def changed_days(merged: Table, stored: Table) -> frozenset[date]:
+    """Return the days whose rows are other than those that were stored."""
+    before = Table(merged.columns)
+    before.add(stored.rows, stored.columns)
+    before.sort()
+    old, new = before.by(["date"]), merged.by(["date"])
+    days = (day for (day,) in old.keys() | new.keys() if old.get((day,)) != new.get((day,)))
+    return frozenset(day for day in days if isinstance(day, date))

@@ -1,0 +1,48 @@
+"""The three datasets that Apple knows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_DATE = "Date (UTC)"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One of Apple's datasets.
+
+    :param name: the short name, used by the command line and in fault specifications
+    :param segment: the path segment, in Apple's own spelling
+    :param columns: the documented columns, in the documented order
+    """
+
+    name: str
+    segment: str
+    columns: tuple[str, ...]
+
+    @property
+    def per_channel(self) -> bool:
+        """Whether an export of this dataset is about one channel, which the request must then name."""
+        return self is CHANNEL
+
+
+CHANNEL = Dataset(
+    "channel",
+    "broadcastchannelmetrics",
+    (_DATE, "Broadcasts Published", "Broadcasts Delivered", "Total Subscriptions"),
+)
+APPLICATION = Dataset("application", "broadcastapplicationmetric", (*CHANNEL.columns, "Unique Subscribers"))
+DELIVERY = Dataset("delivery", "deliverymetrics", ("Push Type", "Status", _DATE, "Count"))
+
+DATASETS = (APPLICATION, CHANNEL, DELIVERY)
+
+
+def find_dataset(name: str) -> Dataset:
+    """Find a dataset by its short name or by Apple's path segment.
+
+    :param name: for example ``channel`` or ``broadcastchannelmetrics``
+    """
+    for dataset in DATASETS:
+        if name in (dataset.name, dataset.segment):
+            return dataset
+    raise ValueError(f"unknown dataset {name!r}; there are {', '.join(each.name for each in DATASETS)}")

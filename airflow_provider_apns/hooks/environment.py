@@ -1,0 +1,85 @@
+"""What the environment says about the way to the network: proxies and certificates, read once for both transports."""
+
+from __future__ import annotations
+
+import os
+import re
+import ssl
+from functools import cache
+
+import certifi
+import requests
+
+from airflow_provider_apns.exceptions import ApnsConfigurationError
+from airflow_provider_apns.protocol.tokens import Secret
+from airflow_provider_apns.protocol.trust import Origin
+
+_CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+_PROXY_VARIABLES = ("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
+_PROXY = re.compile(r"(?:(?P<scheme>[a-z0-9]+)://)?(?P<login>[^/?#\s]*@)?(?P<server>[^/?#@\s]+)/?", re.IGNORECASE)
+
+
+def ca_bundle() -> str:
+    """
+    Return the certificates to trust: those that the environment names, in the way of ``requests``, or certifi's.
+
+    :raises ApnsConfigurationError: if a variable names no file or folder.
+    """
+    for variable in _CA_VARIABLES:
+        if path := os.environ.get(variable):
+            if not os.path.exists(path):
+                raise ApnsConfigurationError(
+                    f"The environment variable {variable} names a certificate bundle that is not there: {path}."
+                )
+            return path
+    return certifi.where()
+
+
+def trusting(context: ssl.SSLContext) -> ssl.SSLContext:
+    """Let a context trust :func:`ca_bundle`, which is a file or a folder."""
+    bundle = ca_bundle()
+    if os.path.isdir(bundle):
+        context.load_verify_locations(capath=bundle)
+    else:
+        context.load_verify_locations(cafile=bundle)
+    return context
+
+
+@cache
+def proxy_for(server: str) -> Secret | None:
+    """
+    Return the proxy that the environment names for a server; never one for this machine's own addresses.
+
+    As with ``curl``, a proxy without a scheme is an http one.
+
+    :param server: the server's origin.
+    :raises ApnsConfigurationError: naming the variable that cannot work, and why.
+    """
+    if Origin.of(server).is_loopback:
+        return None
+    proxy = requests.utils.select_proxy(server, requests.utils.get_environ_proxies(server))
+    if not proxy:
+        return None
+    match = _PROXY.fullmatch(proxy.strip())
+    if match is None:
+        raise ApnsConfigurationError(f"{_variable_of(proxy)} is no proxy's URL: write it as http://host:port.")
+    scheme = (match["scheme"] or "http").lower()
+    if scheme not in ("http", "https"):
+        raise ApnsConfigurationError(
+            f"{_variable_of(proxy)} names a {scheme} proxy, which is not supported: use an http or https proxy."
+        )
+    try:
+        Origin.of(f"{scheme}://{match['server']}")
+    except ValueError as error:
+        raise ApnsConfigurationError(f"{_variable_of(proxy)} is no proxy's URL: {error}.") from None
+    return Secret(f"{scheme}://{match['login'] or ''}{match['server']}")
+
+
+def shown(proxy: str | None) -> str | None:
+    """Return a proxy's host and port, without its scheme and password."""
+    return proxy and proxy.rpartition("@")[2].rpartition("//")[2]
+
+
+def _variable_of(value: str) -> str:
+    named = [variable for variable in _PROXY_VARIABLES if os.environ.get(variable) == value]
+    return f"The environment variable {named[0]}" if named else "This machine's proxy setting"

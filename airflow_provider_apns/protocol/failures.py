@@ -1,0 +1,158 @@
+"""What an answer that is no success means, and what a failure below HTTP comes from."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from airflow_provider_apns.exceptions import (
+    ApnsError,
+    ApnsNetworkError,
+    ApnsNotFoundError,
+    ApnsRefusedError,
+    ApnsServiceError,
+    ApnsTokenError,
+)
+from airflow_provider_apns.protocol.bodies import read_answer
+from airflow_provider_apns.protocol.retries import retry_after_of
+from airflow_provider_apns.protocol.texts import shorten, without_secrets
+from airflow_provider_apns.protocol.tokens import RENEWAL_HINT
+
+if TYPE_CHECKING:
+    from airflow_provider_apns.protocol.account import Account
+    from airflow_provider_apns.protocol.messages import HttpAnswer, HttpRequest
+
+
+def failure(
+    answer: HttpAnswer, account: Account, what: str, *, app_id: str | None = None, dataset: str | None = None
+) -> ApnsError:
+    """
+    Tell what an answer that is no success means.
+
+    :param answer: the answer.
+    :param account: who asked.
+    :param what: what was asked for.
+    :param app_id: the bundle identifier that was asked for, if the request named one.
+    :param dataset: Apple's path segment of the dataset, if the request named one.
+    :return: the error to raise; its ``retryable`` says whether time can fix it.
+    """
+    reason = quoted_reason(answer, hide=account.token)
+    if answer.status == HTTPStatus.BAD_REQUEST:
+        return ApnsRefusedError(f"Apple refuses the request for the {what} as badly formed (400){reason}.")
+    if answer.status == HTTPStatus.UNAUTHORIZED:
+        explained = account.claims.scope_mismatch(app_id, dataset) or account.claims.flaw
+        return ApnsTokenError(
+            f"Apple does not accept the data export token of connection '{account.conn_id}' for the {what} (401)"
+            f"{reason}. {explained or 'A token is for one app and one dataset, and valid for six months at most.'} "
+            f"{RENEWAL_HINT}"
+        )
+    if answer.status == HTTPStatus.NOT_FOUND:
+        return ApnsNotFoundError(
+            f"Apple does not know what was asked for: {what} (404){reason}. Check the Team ID and the app's "
+            f"bundle identifier of connection '{account.conn_id}'."
+        )
+    if is_transient(answer.status):
+        return busy(answer, what, reason)
+    if 300 <= answer.status < 400:
+        return ApnsServiceError(
+            f"The server redirects the request for the {what} ({answer.status}), which Apple's API does not do; "
+            "the token was not sent on."
+        )
+    return ApnsRefusedError(f"Apple answers {answer.status} to the request for the {what}{reason}.")
+
+
+def is_transient(status: int) -> bool:
+    """Whether a status says that the same request can succeed later."""
+    return status in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS) or status >= 500
+
+
+def busy(answer: HttpAnswer, what: str, reason: str = "") -> ApnsServiceError:
+    """Return the error of an answer that asks to come back later."""
+    return ApnsServiceError(
+        f"The server answers {answer.status} about the {what}{reason}.",
+        retry_after=retry_after_of(answer),
+        slow_down=answer.status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE),
+    )
+
+
+def network_failure(
+    request: HttpRequest, error: BaseException, *, proxy: str | None = None, handled: BaseException | None = None
+) -> ApnsNetworkError:
+    """
+    Describe a failure below HTTP by its root cause, without the URL that a library's own text would quote.
+
+    :param request: what was being sent.
+    :param error: the library's error.
+    :param proxy: the proxy that it went through, without its password.
+    :param handled: what was being handled when the request was begun, and so is not its cause.
+    """
+    cause = _root_cause(error, handled)
+    if proxy and cause.startswith("answers "):
+        return ApnsNetworkError(f"The proxy {proxy} {cause} to the request for the {request.what}.")
+    through = f" through the proxy {proxy}" if proxy else ""
+    return ApnsNetworkError(f"No answer from {request.server}{through} about the {request.what}: {cause}.")
+
+
+def broken_off(request: HttpRequest, error: BaseException) -> ApnsServiceError:
+    """Describe a failure below HTTP in the middle of an answer."""
+    return ApnsServiceError(f"The connection broke while the {request.what} was read: {_root_cause(error, None)}.")
+
+
+def _root_cause(error: BaseException, handled: BaseException | None) -> str:
+    root = error
+    for _ in range(10):
+        causes = (root.__cause__, root.__context__, *root.args)
+        # A timeout comes of a CancelledError, which is no Exception, and says less than the timeout.
+        root = next((cause for cause in causes if isinstance(cause, Exception) and cause is not handled), root)
+    return shorten(without_secrets(_words_of(root)))
+
+
+_CLOSED, _ENDED_EARLY = "the connection was closed without an answer", "the answer ended early"
+
+_WORDS = {
+    **dict.fromkeys(
+        ("RemoteDisconnected", "ServerDisconnectedError", "RemoteProtocolError"),
+        "the connection was closed without an answer",
+    ),
+    **dict.fromkeys(("IncompleteRead", "ClientPayloadError", "ContentLengthError"), "the answer ended early"),
+    "TransferEncodingError": "the answer ended early",
+}
+"""What errors of http.client and aiohttp mean that have no words of their own."""
+
+
+def _words_of(error: BaseException) -> str:
+    """Return what an error of ssl, the operating system, http.client, httpx or aiohttp says."""
+    if status := getattr(error, "status", None):
+        return f"answers {status} {getattr(error, 'message', '')}"
+    if codes := re.findall(r"\[Errno (\d+)\] Connect call failed", str(error)):  # asyncio's words, for each address
+        return ", ".join(dict.fromkeys(os.strerror(int(code)) for code in codes))
+    if words := getattr(error, "verify_message", None) or getattr(error, "strerror", None):
+        return str(words)
+    if found := re.fullmatch(r"(?:Tunnel connection failed: )?(\d{3} .*)", str(error)):
+        return f"answers {found[1]}"
+    if goaway := [event for event in error.args if hasattr(event, "additional_data")]:
+        reason = (goaway[0].additional_data or b"").decode("utf-8", "replace")
+        return f"the server has ended the connection (GOAWAY) {reason}".rstrip()
+    name = type(error).__name__
+    return "it took too long" if "Timeout" in name else _WORDS.get(name, name)
+
+
+def quoted_reason(answer: HttpAnswer, hide: str) -> str:
+    """
+    Return a short, cleaned piece of an answer's body, which Apple does not document, to show to the user.
+
+    :param answer: the answer.
+    :param hide: the secret that the request had, which an answer may repeat.
+    """
+    text = read_answer(answer)[:4096].decode("utf-8", "replace")
+    try:
+        payload = json.loads(text)
+    except (ValueError, RecursionError):
+        payload = None
+    if isinstance(payload, dict):
+        text = next((payload[k] for k in ("reason", "message", "error") if isinstance(payload.get(k), str)), text)
+    cleaned = shorten(without_secrets(re.sub(r"<[^>]*>", " ", text.replace(hide, "***"))))
+    return f": {cleaned!r}" if cleaned else ""

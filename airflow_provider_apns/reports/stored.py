@@ -1,0 +1,126 @@
+"""Reading back what was written: objects of this provider's, and no others."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_apns.exceptions import ApnsStorageError
+from airflow_provider_apns.reports.columns import Column, Row, Value, normalised_columns
+from airflow_provider_apns.reports.tables import Table
+
+if TYPE_CHECKING:
+    from airflow_provider_apns.protocol.datasets import Dataset, Kind
+    from airflow_provider_apns.reports.formats import Format
+
+
+def read_stored(data: bytes, dataset: Dataset, stored_format: Format, path: str) -> Table:
+    """
+    Read an object that an earlier task wrote.
+
+    :param data: its bytes.
+    :param dataset: the dataset that it must be.
+    :param stored_format: how it was written.
+    :param path: where it is, for errors.
+    :raises ApnsStorageError: if it was written by something else, or is broken.
+    """
+    what = f"what this provider writes for the {dataset.short_name} dataset"
+    return read_table(data, normalised_columns(dataset), stored_format, path, what)
+
+
+def read_table(data: bytes, columns: tuple[Column, ...], stored_format: Format, path: str, what: str) -> Table:
+    """
+    Read an object that this provider wrote.
+
+    :param data: its bytes.
+    :param columns: those that it must have; it may have others.
+    :param stored_format: how it was written.
+    :param path: where it is, for errors.
+    :param what: what it must be, for errors.
+    :raises ApnsStorageError: if it was written by something else, or is broken.
+    """
+    try:
+        return {"csv": _read_csv, "jsonl": _read_jsonl, "parquet": _read_parquet}[stored_format](data, columns)
+    except _BROKEN as error:
+        raise ApnsStorageError(
+            f"{path} is there already, and is not {what} ({error}). It was not replaced: move it away, or write to "
+            "another path."
+        ) from error
+
+
+# pyarrow's errors are subclasses of ValueError or OSError.
+_BROKEN = (ValueError, KeyError, TypeError, IndexError, OSError, csv.Error)
+
+
+def _columns(names: Sequence[str], wanted: tuple[Column, ...]) -> tuple[Column, ...]:
+    ours = {column.name: column for column in wanted}
+    if missing := ours.keys() - set(names):
+        raise ValueError(f"it lacks the column {', '.join(sorted(missing))}")
+    if len(set(names)) != len(names):
+        raise ValueError("it has a column twice")
+    return tuple(ours.get(name, Column(name, "string")) for name in names)
+
+
+def _table(columns: tuple[Column, ...], rows: Iterable[Row]) -> Table:
+    table = Table(columns)
+    table.add(rows, columns)
+    return table
+
+
+def _read_csv(data: bytes, wanted: tuple[Column, ...]) -> Table:
+    lines = csv.reader(io.StringIO(data.decode(), newline=""), strict=True)
+    columns = _columns(next(lines, []), wanted)
+    parsers = [_OF_TEXT[column.kind] for column in columns]
+    return _table(
+        columns,
+        [tuple(parse(text) if text else None for parse, text in zip(parsers, fields, strict=True)) for fields in lines],
+    )
+
+
+def _timestamp(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("it has a time without its zone")
+    return moment
+
+
+_OF_TEXT: dict[Kind, Callable[[str], Value]] = {
+    "date": date.fromisoformat,
+    "timestamp": _timestamp,
+    "string": str,
+    "count": int,
+    "boolean": {"true": True, "false": False}.__getitem__,
+}
+
+
+def _read_jsonl(data: bytes, wanted: tuple[Column, ...]) -> Table:
+    records: list[dict[str, Any]] = [json.loads(line) for line in data.splitlines()]
+    names = dict.fromkeys(name for record in records for name in record)
+    columns = _columns(list(names), wanted) if records else wanted
+    return _table(columns, [tuple(_of_json(record.get(c.name), c) for c in columns) for record in records])
+
+
+def _of_json(value: object, column: Column) -> Value:
+    if column.kind in ("date", "timestamp"):
+        return _OF_TEXT[column.kind](value)  # type: ignore[arg-type]  # what is no text is a TypeError
+    wanted = {"string": str, "count": int, "boolean": bool}[column.kind]
+    if value is not None and type(value) is not wanted:
+        raise TypeError(f"{column.name} is {value!r}")
+    return value  # type: ignore[return-value]
+
+
+def _read_parquet(data: bytes, wanted: tuple[Column, ...]) -> Table:
+    import pyarrow
+    import pyarrow.parquet
+
+    from airflow_provider_apns.reports.writing import arrow_schema
+
+    table = pyarrow.parquet.read_table(pyarrow.BufferReader(data))
+    columns = _columns(table.column_names, wanted)
+    if table.schema.types != arrow_schema(columns).types:
+        raise ValueError("its columns have other types")
+    return _table(columns, zip(*(column.to_pylist() for column in table.columns), strict=True))
