@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import ClassVar
 
 
 class ApnsError(Exception):
@@ -14,7 +13,7 @@ class ApnsError(Exception):
     The text of an error never holds a token or a signed download URL.
     """
 
-    retryable: ClassVar[bool] = False
+    retryable: bool = False
     """Whether the same call can succeed later without anybody changing anything."""
 
     def to_event(self) -> dict[str, str]:
@@ -95,7 +94,16 @@ class ApnsNetworkError(ApnsServiceError):
 
 
 class ApnsChannelsError(ApnsError):
-    """Some channels could not be exported, each for a reason that the error names."""
+    """
+    Some channels could not be exported, each for a reason that the error names.
+
+    :param message: which channels, and why.
+    :param retryable: whether a retry can fix all of these reasons.
+    """
+
+    def __init__(self, message: str, *, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.retryable = retryable
 
 
 class ApnsReportError(ApnsServiceError):

@@ -8,9 +8,22 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from typing import NamedTuple
 
 Channel = str | None
 """A channel's identifier; ``None`` for datasets without channels."""
+
+
+class Failure(NamedTuple):
+    """
+    Why a channel could not be exported.
+
+    :param reason: the error's text.
+    :param retryable: whether a retry can fix it.
+    """
+
+    reason: str
+    retryable: bool
 
 
 @dataclass(frozen=True)
@@ -53,7 +66,7 @@ class Batch:
     lost: tuple[date, ...] = ()
     exports: tuple[Asked, ...] = ()
     missing: tuple[str, ...] = ()
-    failed: Mapping[str, str] = field(default_factory=dict)
+    failed: Mapping[str, Failure] = field(default_factory=dict)
 
     @property
     def days(self) -> list[date]:
@@ -105,7 +118,7 @@ class Batch:
             lost=tuple(map(date.fromisoformat, content["lost"])),
             exports=tuple(Asked(channels[place], url, tries) for place, url, tries in content["exports"]),
             missing=tuple(content["missing"]),
-            failed=content["failed"],
+            failed={channel: Failure(*failure) for channel, failure in content["failed"].items()},
         )
 
 

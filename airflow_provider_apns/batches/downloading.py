@@ -48,4 +48,4 @@ async def download_exports(
 
     await for_each(batch.exports, fetch, max_concurrency)
     table.sort()
-    return table, replace(batch.without(set(failures.reasons)), failed={**batch.failed, **failures.reasons})
+    return table, replace(batch.without(set(failures.channels)), failed={**batch.failed, **failures.channels})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from airflow_provider_apns.batches.batch import Failure
 from airflow_provider_apns.exceptions import (
     ApnsChannelsError,
     ApnsConfigurationError,
@@ -32,7 +33,7 @@ class Failures:
     """Collects the channels that fail; raises what concerns the whole task."""
 
     def __init__(self) -> None:
-        self.reasons: dict[str, str] = {}
+        self.channels: dict[str, Failure] = {}
         self._in_a_row = 0
 
     def add(self, channel_id: str | None, error: ApnsError) -> None:
@@ -46,14 +47,16 @@ class Failures:
             raise error
         if error.retryable and self._in_a_row >= _FAILURES_IN_A_ROW:
             raise error
-        self.reasons[channel_id] = str(error)
+        self.channels[channel_id] = Failure(str(error), error.retryable)
 
     def succeeded(self) -> None:
         """Take a success."""
         self._in_a_row = 0
 
 
-def check_failures(missing: tuple[str, ...], failed: Mapping[str, str], requested: int, on_channel_error: str) -> None:
+def check_failures(
+    missing: tuple[str, ...], failed: Mapping[str, Failure], requested: int, on_channel_error: str
+) -> None:
     """
     Decide about channels that could not be exported.
 
@@ -68,13 +71,14 @@ def check_failures(missing: tuple[str, ...], failed: Mapping[str, str], requeste
         raise ApnsChannelsError(
             f"{count} of {requested} channels could not be exported. Nothing was written.\n"
             f"{describe(missing, failed)}\n"
-            "Fix what each reason says, or set on_channel_error='skip' to write all others."
+            "Fix what each reason says, or set on_channel_error='skip' to write all others.",
+            retryable=not missing and all(failure.retryable for failure in failed.values()),
         )
 
 
-def describe(missing: tuple[str, ...], failed: Mapping[str, str]) -> str:
+def describe(missing: tuple[str, ...], failed: Mapping[str, Failure]) -> str:
     """Return a line for each channel that could not be exported: the first hundred."""
     lines = [f"{channel_id}: Apple does not know it (404)." for channel_id in missing]
-    lines += [f"{channel_id}: {reason}" for channel_id, reason in failed.items()]
+    lines += [f"{channel_id}: {failure.reason}" for channel_id, failure in failed.items()]
     more = len(lines) - CHANNELS_NAMED
     return "\n".join([*lines[:CHANNELS_NAMED], *([f"and {more:,} more"] if more > 0 else [])])

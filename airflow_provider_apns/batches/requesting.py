@@ -66,7 +66,7 @@ class Requester:
             if export.channel_id in given_up:
                 failures.add(export.channel_id, _given_up(export))
         log.warning("%s exports have failed; asking for their days in another way.", f"{len(failed):,}")
-        batch = replace(batch.without(set(tries)), failed={**batch.failed, **failures.reasons})
+        batch = replace(batch.without(set(tries)), failed={**batch.failed, **failures.channels})
         return await self._ask(batch, [(c, tried) for c, tried in tries.items() if c not in given_up])
 
     async def _ask(self, batch: Batch, channels: list[tuple[Channel, int]]) -> Batch:
@@ -97,7 +97,7 @@ class Requester:
             batch,
             exports=(*batch.exports, *(asked for channel, _ in channels for asked in exports.get(channel, ()))),
             missing=(*batch.missing, *(channel for channel, _ in channels if channel in missing)),
-            failed={**batch.failed, **failures.reasons},
+            failed={**batch.failed, **failures.channels},
         )
 
     def _windows(self, batch: Batch, channel: Channel, tries: int) -> tuple[Days, ...]:

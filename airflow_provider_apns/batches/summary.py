@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_apns import _compat
@@ -117,6 +118,8 @@ class Summary:
             "channels_requested": len([channel for channel in self.batch.wanted if channel]),
             "channels_exported": len(set(self.batch.channels)),
             "channels_missing": list(self.batch.missing),
-            "channels_failed": dict(list(self.batch.failed.items())[:CHANNELS_NAMED]),
+            "channels_failed": {
+                channel: failure.reason for channel, failure in islice(self.batch.failed.items(), CHANNELS_NAMED)
+            },
             "token_expires_at": self.token_expires_at and self.token_expires_at.isoformat(),
         }

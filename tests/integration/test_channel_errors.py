@@ -11,7 +11,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_apns.emulator import Emulator
-from airflow_provider_apns.exceptions import ApnsNetworkError
+from airflow_provider_apns.exceptions import ApnsChannelsError, ApnsNetworkError
 from airflow_provider_apns.transfers.apns_to_object_storage import ApnsToObjectStorageOperator
 
 YESTERDAY = datetime.now(timezone.utc).date() - timedelta(days=1)
@@ -70,6 +70,14 @@ def test_fail_names_them_all_and_writes_nothing(apple: Emulator, run: Run, tmp_p
         assert channel in str(caught.value)
     assert "3 of 300 channels could not be exported. Nothing was written." in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_fail_leaves_what_passes_to_airflows_retries(apple: Emulator, run: Run) -> None:
+    channels = apple.channel_ids[:3]
+    apple.inject(f"request:500:match={channels[1]},times=7")
+    with pytest.raises(ApnsChannelsError, match="1 of 3 channels could not be exported"):
+        run(channel_ids=channels)
+    assert run(channel_ids=channels)["channels_exported"] == 3
 
 
 def test_what_concerns_the_whole_task_fails_it(apple: Emulator, run: Run, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_apns.batches.batch import Asked, Batch
+from airflow_provider_apns.batches.batch import Asked, Batch, Failure
 
 NOW = datetime(2026, 3, 31, 6, tzinfo=timezone.utc)
 DAYS = st.integers(1, 30).map(lambda ago: NOW.date() - timedelta(days=ago))
@@ -27,7 +27,7 @@ def test_packs_and_unpacks(wanted: dict[str | None, frozenset[date]], data: Any)
         lost=tuple(data.draw(st.lists(DAYS))),
         exports=tuple(data.draw(st.lists(exports))),
         missing=tuple(data.draw(st.lists(st.text()))),
-        failed=data.draw(st.dictionaries(st.text(), st.text())),
+        failed=data.draw(st.dictionaries(st.text(), st.builds(Failure, st.text(), st.booleans()))),
     )
     assert Batch.unpack(str(batch.pack())) == batch
 

@@ -36,6 +36,6 @@ async def test_a_report_that_cannot_be_read_is_its_channels_failure(
     apple.inject(f"download:wrong-columns:times=forever,match={bad}")
     table, after = await download_exports(hook, batch, Dataset.CHANNEL, apple.app_id, 3)
     assert after.failed.keys() == {bad}
-    assert batch.status_urls[4] in after.failed[bad]
+    assert batch.status_urls[4] in after.failed[bad].reason
     assert bad not in after.channels
     assert {row[2] for row in table.rows} == set(apple.channel_ids) - {bad}

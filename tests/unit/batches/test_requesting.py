@@ -5,6 +5,7 @@ import base64
 import pytest
 
 from airflow_provider_apns.batches import requesting
+from airflow_provider_apns.batches.batch import Failure
 from airflow_provider_apns.batches.failures import Failures, check_failures
 from airflow_provider_apns.emulator import Emulator
 from airflow_provider_apns.exceptions import (
@@ -56,7 +57,7 @@ async def test_a_failed_export_is_asked_for_in_two_other_ways(apple: Emulator, h
         seen.add(other.status_url)
     batch = await asking.heal(batch, [batch.channels.index(apple.channel_ids[1])])
     assert batch.channels == [apple.channel_ids[0], apple.channel_ids[2]]
-    assert f"nor {requesting.MAX_OTHER_WAYS} others" in batch.failed[apple.channel_ids[1]]
+    assert f"nor {requesting.MAX_OTHER_WAYS} others" in batch.failed[apple.channel_ids[1]].reason
     assert apple.ledger.exports_created == 5
 
 
@@ -64,7 +65,7 @@ class TestFailures:
     def test_a_channel_of_its_own_is_collected_and_an_export_without_one_is_raised(self) -> None:
         failures = Failures()
         failures.add("AAAA", ApnsRefusedError("no"))
-        assert failures.reasons == {"AAAA": "no"}
+        assert failures.channels == {"AAAA": Failure("no", retryable=False)}
         with pytest.raises(ApnsRefusedError):
             failures.add(None, ApnsRefusedError("no"))
 
@@ -81,9 +82,16 @@ class TestFailures:
     @pytest.mark.parametrize(("decision", "requested"), [("fail", 3), ("skip", 2)])
     def test_they_are_named_unless_others_are_left_and_they_may_be_skipped(self, decision: str, requested: int) -> None:
         with pytest.raises(ApnsChannelsError, match=rf"2 of {requested} channels .*\nBBBB: .*\(404\)\.\nCCCC: no\n"):
-            check_failures(("BBBB",), {"CCCC": "no"}, requested, decision)
-        check_failures(("BBBB",), {"CCCC": "no"}, 3, "skip")
+            check_failures(("BBBB",), {"CCCC": Failure("no", retryable=False)}, requested, decision)
+        check_failures(("BBBB",), {"CCCC": Failure("no", retryable=False)}, 3, "skip")
         check_failures((), {}, 3, decision)
+
+    @pytest.mark.parametrize(("missing", "second"), [((), True), ((), False), (("BBBB",), True)])
+    def test_a_retry_helps_if_it_can_fix_all(self, missing: tuple[str, ...], second: bool) -> None:
+        failed = {"CCCC": Failure("busy", retryable=True), "DDDD": Failure("no", retryable=second)}
+        with pytest.raises(ApnsChannelsError) as raised:
+            check_failures(missing, failed, 9, "fail")
+        assert raised.value.retryable == (second and not missing)
 
     def test_the_first_hundred_are_named(self) -> None:
         with pytest.raises(ApnsChannelsError, match="and 50 more") as raised:
