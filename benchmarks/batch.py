@@ -25,14 +25,12 @@ def measure(bench: Bench, say: Callable[[str], None]) -> list[Row]:
 
         return run
 
-    def both(days: int) -> tuple[dict[str, Any], dict[str, Any]]:
-        found = in_turn(
-            {way: running(way, days) for way in ("ours", "bare")}, 3, lambda text: say(f"{text}, {days} days")
-        )
-        return found["ours"], found["bare"]
+    def all_of(days: int, *ways: str) -> list[dict[str, Any]]:
+        found = in_turn({way: running(way, days) for way in ways}, 3, lambda text: say(f"{text}, {days} days"))
+        return [found[way] for way in ways]
 
-    week, week_bare = both(WEEK)
-    month, month_bare = both(MONTH)
+    week, week_bare = all_of(WEEK, "ours", "bare")
+    month, keep, keep_on, month_bare = all_of(MONTH, "ours", "keep", "keep on", "bare")
     return [
         Row(
             f"10,000 channels x {WEEK} days in one task: 10,000 POST, 30,000 status GET, 10,000 downloads",
@@ -53,6 +51,22 @@ def measure(bench: Bench, say: Callable[[str], None]) -> list[Row]:
             {"bare aiohttp script": described(month_bare)},
             month["memory"] <= MEGABYTES * 1e6,
             "the same with one CSV of 300,000 rows",
+        ),
+        Row(
+            f"10,000 channels x {MONTH} days, a path kept complete, with nothing stored yet",
+            f"at most {MEGABYTES} MB over Airflow's own",
+            compared(keep, month_bare),
+            {"bare aiohttp script": described(month_bare)},
+            keep["memory"] <= MEGABYTES * 1e6,
+            "no days are given; ours lists what is stored, and writes one CSV per day",
+        ),
+        Row(
+            "the same, a day's run: nothing to do but three unsettled days",
+            f"at most {MEGABYTES} MB over Airflow's own",
+            compared(keep_on, month_bare),
+            {"bare aiohttp script": described(month_bare)},
+            keep_on["memory"] <= MEGABYTES * 1e6,
+            "ours reads the stored rows of the three days, and writes them again with the new ones",
         ),
     ]
 

@@ -33,12 +33,14 @@ class Written(Download):
 
     :param rows: how many rows it has.
     :param rows_kept: how many of them were stored there before, and not brought now.
-    :param days: the days whose content is new, or other than before.
+    :param days: the days whose content is new or has changed.
+    :param days_unchanged: the other days that were asked for.
     """
 
     rows: int
     rows_kept: int = 0
     days: frozenset[date] = frozenset()
+    days_unchanged: frozenset[date] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -103,8 +105,9 @@ class Destination:
             merged, kept = merge(fresh, stored)
             data = write_rows(merged.rows, merged.columns, self.output_format)
             result = publish(path, data, CONTENT_TYPES[self.output_format])
-            changed = changed_days(merged, stored) if stored else frozenset([key.day] if key.day else days)
-            return Written(result.path, result.size, result.sha256, len(merged.rows), kept, changed)
+            asked = frozenset([key.day] if key.day else days)
+            changed = changed_days(merged, stored) if stored else asked
+            return Written(result.path, result.size, result.sha256, len(merged.rows), kept, changed, asked - changed)
 
         # The oldest day only once all others are there: see Layout.keys.
         for _, some in groupby(keys, lambda key: key.day == oldest):

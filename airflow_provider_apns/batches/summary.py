@@ -44,6 +44,7 @@ class Summary:
     rows_kept: int = 0
     bytes: int = 0
     _days: set[date] = field(default_factory=set)
+    _days_unchanged: set[date] = field(default_factory=set)
     # Objects are written from the newest day to the oldest, and named the other way round.
     _named: deque[Written] = field(default_factory=lambda: deque(maxlen=PATHS_NAMED))
 
@@ -55,6 +56,7 @@ class Summary:
             self.rows_kept += written.rows_kept
             self.bytes += written.size
             self._days |= written.days
+            self._days_unchanged |= written.days_unchanged
             self._named.appendleft(written)
         return self
 
@@ -75,8 +77,8 @@ class Summary:
 
     @property
     def days_unchanged(self) -> list[str]:
-        """The days that were wanted, and are as they were."""
-        return [str(day) for day in self.batch.days if day not in self._days]
+        """The days that were written again with the same content."""
+        return [str(day) for day in sorted(self._days_unchanged - self._days)]
 
     def tell(self, dataset: str, app_id: str, now: datetime) -> None:
         """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import time
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
@@ -20,25 +21,48 @@ ONE_MORE = "AAAAAAAAAAAAAAAAAAAAAA=="
 def ours(
     server: dict[str, Any], first: date, last: date, max_concurrency: int, channel_ids: list[str], poke_interval: float
 ) -> None:
+    """Run the operator with days by hand, into one object."""
+    path = Path(f"{len(channel_ids)}.csv").absolute()
+    path.unlink(missing_ok=True)  # else the next round would merge its rows with what this one has stored
+    rows = export(
+        channel_ids,
+        first_day=str(first),
+        last_day=str(last),
+        path=str(path),
+        max_concurrency=max_concurrency,
+        poke_interval=poke_interval,
+    )
+    assert rows == len(channel_ids) * ((last - first).days + 1)
+
+
+def keep(
+    server: dict[str, Any], first: date, last: date, max_concurrency: int, channel_ids: list[str], poke_interval: float
+) -> None:
+    """Let the operator keep a path complete that has nothing yet."""
+    shutil.rmtree(str(len(channel_ids)), ignore_errors=True)
+    rows = keep_on(server, first, last, max_concurrency, channel_ids, poke_interval)
+    assert rows == len(channel_ids) * 30
+
+
+def keep_on(
+    server: dict[str, Any], first: date, last: date, max_concurrency: int, channel_ids: list[str], poke_interval: float
+) -> int:
+    """Let it keep on, with nothing to do but the three days that are not settled."""
+    path = Path(str(len(channel_ids)), "{date}.csv").absolute()
+    return export(channel_ids, path=str(path), max_concurrency=max_concurrency, poke_interval=poke_interval)
+
+
+def export(channel_ids: list[str], **arguments: Any) -> int:
     """Run the operator as a worker does: it looks until an export is ready, and once more for a fresh download URL."""
     from airflow_provider_apns.transfers.apns_to_object_storage import ApnsToObjectStorageOperator
 
-    path = Path(f"{len(channel_ids)}.csv").absolute()
-    path.unlink(missing_ok=True)  # else the next round would merge its rows with what this one has stored
     task = ApnsToObjectStorageOperator(
-        task_id="channels",
-        dataset="channel",
-        first_day=str(first),
-        last_day=str(last),
-        channel_ids=channel_ids,
-        path=str(path),
-        max_concurrency=max_concurrency,
-        deferrable=False,
-        poke_interval=poke_interval,
+        task_id="channels", dataset="channel", channel_ids=channel_ids, deferrable=False, **arguments
     )
     summary = task.execute({})
     assert summary["channels_exported"] == len(channel_ids)
-    assert summary["rows"] == len(channel_ids) * ((last - first).days + 1)
+    rows: int = summary["rows"]
+    return rows
 
 
 def bare(
@@ -80,7 +104,7 @@ def main(server: dict[str, Any], way: str, days: int, max_concurrency: int, poke
     find_object_stores()
     today = datetime.now(timezone.utc).date()
     first, last = today - timedelta(days=days), today - timedelta(days=1)
-    work = {"ours": ours, "bare": bare}[way]
+    work = {"ours": ours, "keep": keep, "keep on": keep_on, "bare": bare}[way]
     forget_peak()
     before = memory("VmRSS")
     # Loads what is loaded once in a process.

@@ -17,7 +17,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, Asset, Tas
 
 from airflow_provider_apns.batches.batch import Batch
 from airflow_provider_apns.emulator import Emulator
-from airflow_provider_apns.exceptions import ApnsError, ApnsInvalidRequestError, ApnsServiceError
+from airflow_provider_apns.exceptions import ApnsChannelsError, ApnsError, ApnsInvalidRequestError, ApnsServiceError
 from airflow_provider_apns.protocol.channel_ids import file_name_of
 from airflow_provider_apns.transfers.apns_to_object_storage import ApnsToObjectStorageOperator, asset_uri
 from tests.unit.conftest import Connect
@@ -254,7 +254,7 @@ class TestChannels:
     def test_a_retry_continues(self, apple: Emulator, tmp_path: Path, short_waits: list[float]) -> None:
         apple.inject(f"download:500:times=forever,match={apple.channel_ids[5]}")
         operator = self.channels(tmp_path / "x.parquet", apple)
-        with pytest.raises(AirflowFailException, match="answers 500"):
+        with pytest.raises(ApnsChannelsError, match="answers 500"):
             run(operator)
         assert list(tmp_path.iterdir()) == []
         apple.clear_faults()
