@@ -1,4 +1,4 @@
-"""What can be known to be wrong with a task's arguments when the DAG is parsed."""
+"""Checks of a task's arguments that run when the DAG is parsed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ALL_CHANNELS = "all"
 
 def check_options(on_channel_error: str, max_concurrency: int, settle_days: int) -> None:
     """
-    Check the options that are no templates.
+    Check the options that are not templated.
 
     :raises ApnsInvalidRequestError: naming the one that is wrong.
     """
@@ -37,7 +37,7 @@ def check_options(on_channel_error: str, max_concurrency: int, settle_days: int)
 
 def check_days(first_day: object, last_day: object, path: str) -> None:
     """
-    Check that both days are given, or neither and a path that can be kept complete.
+    Check that both days are given, or neither with a path that can be kept complete.
 
     :raises ApnsInvalidRequestError: otherwise.
     """
@@ -53,25 +53,27 @@ def check_complete(path: str) -> None:
     """
     Check that a path can be kept complete.
 
-    :raises ApnsInvalidRequestError: if it has no day, or has it in the bucket's name.
+    :raises ApnsInvalidRequestError: if it has no ``{date}``, or has it in the bucket's name.
     """
     if DATE not in path:
         raise ApnsInvalidRequestError(
-            f"path {path!r} has no {DATE}: put it in to keep the path complete, or give first_day and last_day."
+            f"path {path!r} has no {DATE}: add it to keep the path complete, or give first_day and last_day."
         )
     scheme, separator, rest = path.partition("://")
     if separator and scheme != "file" and DATE in rest.partition("/")[0]:
-        raise ApnsInvalidRequestError(f"path {path!r} has {DATE} in the bucket's name: put it behind the bucket.")
+        raise ApnsInvalidRequestError(f"path {path!r} has {DATE} in the bucket's name: move it into the object's name.")
 
 
 def check_channels(dataset: Dataset, channel_ids: object) -> None:
     """
-    Check that channels are given where the dataset has some, and only there.
+    Check that channels are given for the channel dataset, and only for it.
 
     :raises ApnsInvalidRequestError: otherwise.
     """
     if not dataset.per_channel and channel_ids:
-        raise ApnsInvalidRequestError(f"channel_ids go with the channel dataset, not with '{dataset.short_name}'.")
+        raise ApnsInvalidRequestError(
+            f"channel_ids is for the channel dataset only, not for '{dataset.short_name}': leave it out."
+        )
     if dataset.per_channel and not channel_ids:
         raise ApnsInvalidRequestError("channel_ids is missing: the channel dataset is exported per channel.")
     if isinstance(channel_ids, str) and is_known(channel_ids) and not is_elsewhere(channel_ids):
@@ -79,5 +81,5 @@ def check_channels(dataset: Dataset, channel_ids: object) -> None:
 
 
 def is_elsewhere(channel_ids: str) -> bool:
-    """Whether a text is no list of channels, but says where one is: at Apple, or in a register."""
+    """Whether a text says where the list of channels is (at Apple, or in a register) instead of being one."""
     return channel_ids == ALL_CHANNELS or names_register(channel_ids)

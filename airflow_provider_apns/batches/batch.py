@@ -1,4 +1,4 @@
-"""What a task asked Apple for, in a form that fits into the metadata database."""
+"""What a task asked Apple for, in a form that survives a deferral."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Failure(NamedTuple):
 @dataclass(frozen=True)
 class Asked:
     """
-    One export that Apple was asked for.
+    One export that the task requested.
 
     :param channel_id: the channel.
     :param status_url: the export.
-    :param tries: in how many other ways its days were asked for before.
+    :param tries: how many other windows were requested for the same days before.
     """
 
     channel_id: Channel
@@ -44,16 +44,16 @@ class Asked:
 @dataclass(frozen=True)
 class Batch:
     """
-    What a task wants, and what it asked for.
+    The days that a task wants, and the exports that it requested.
 
-    It travels with the wait: a task that is resumed must not read its arguments once more, as Airflow has rendered
-    these anew, maybe on the day after.
+    The batch travels with the deferral. Airflow renders a task's arguments again when it resumes the task, perhaps on
+    the next day, so a resumed task must not read them again.
 
     :param path: where to write, with ``{date}`` and ``{channel_id}``.
-    :param wanted: the days to keep of each channel; Apple may be asked for more.
-    :param begun_at: when the first export was asked for.
-    :param settled: days that are stored and settled: they are written only if a channel is new to them.
-    :param lost: days that Apple has no more.
+    :param wanted: the days to keep for each channel; an export may have more.
+    :param begun_at: when the task started.
+    :param settled: stored days that are settled: they are written only if a new channel has rows for them.
+    :param lost: days that are not stored, and that Apple has deleted.
     :param exports: the exports.
     :param missing: the channels that Apple does not know.
     :param failed: the channels that could not be exported, and why.
@@ -70,7 +70,7 @@ class Batch:
 
     @property
     def days(self) -> list[date]:
-        """All days that are wanted of any channel."""
+        """All days that are wanted for any channel."""
         return sorted(frozenset().union(*set(self.wanted.values())))
 
     @property

@@ -1,4 +1,4 @@
-"""Doing the same for many items: so many at once, with steady progress in the log."""
+"""Running the same work for many items, a limited number at once, with progress in the log."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _THREADS = 16
 
 class Progress:
     """
-    Logs how far a batch is: every few seconds, not for every export.
+    Logs a batch's progress every few seconds.
 
-    :param text: what to say, with ``%s`` for the numbers done and in all.
-    :param total: how many there are.
+    :param text: the message, with ``%s`` for the number done and for the total.
+    :param total: the number of items.
     """
 
     def __init__(self, text: str, total: int) -> None:
@@ -34,7 +34,7 @@ class Progress:
         self._last = asyncio.get_running_loop().time()
 
     def step(self) -> None:
-        """Count one more as done."""
+        """Count one more item as done."""
         self._done += 1
         now = asyncio.get_running_loop().time()
         if self._done == self._total or now - self._last >= PROGRESS_INTERVAL:
@@ -44,15 +44,15 @@ class Progress:
 
 async def for_each(items: Sequence[T], work: Callable[[T], Awaitable[None]], max_concurrency: int) -> None:
     """
-    Do something for every item, so many at once; the first failure ends all.
+    Run work for every item; the first failure ends all of it.
 
     :param items: the items.
-    :param work: what to do.
-    :param max_concurrency: how many at once.
+    :param work: the work for one item.
+    :param max_concurrency: how many items at once.
     """
     if len(items) < 2:
         for item in items:
-            await work(item)  # A task would take a fifth of a poll's CPU.
+            await work(item)  # An asyncio task would cost a fifth of a poll's CPU.
         return
     left = iter(items)
 
@@ -62,7 +62,7 @@ async def for_each(items: Sequence[T], work: Callable[[T], Awaitable[None]], max
 
     workers = [asyncio.ensure_future(take()) for _ in range(max_concurrency)]
     try:
-        # Not gather: if a worker fails at the moment when all are to end, it tells of the failure, and they go on.
+        # Not gather: if a worker fails while gather is cancelled, gather raises its failure, and the others go on.
         ended, _ = await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
     finally:
         for worker in workers:
@@ -73,7 +73,7 @@ async def for_each(items: Sequence[T], work: Callable[[T], Awaitable[None]], max
 
 
 def map_in_threads(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """Do something for each of maybe many items, some at once, and give the results in their order."""
+    """Run work in threads for each item, and yield the results in the items' order."""
     left = iter(items)
     with ThreadPoolExecutor(_THREADS) as threads:
         while some := list(islice(left, 4 * _THREADS)):

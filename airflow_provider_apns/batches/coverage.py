@@ -1,4 +1,4 @@
-"""A calendar of what a path has: which days are settled, stored, missing or lost."""
+"""A calendar of a path: which days are settled, stored, missing or lost."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DAYS_SHOWN = 60
 
 
 class Coverage(Enum):
-    """What a path has of a day. The value is the day's mark in the calendar."""
+    """The state of a day. The value is its mark in the calendar."""
 
     SETTLED = "#"
     STORED = "+"
@@ -23,7 +23,7 @@ class Coverage(Enum):
 
     @property
     def meaning(self) -> str:
-        """The words for it."""
+        """The state in words."""
         return {
             Coverage.SETTLED: "stored and settled",
             Coverage.STORED: "stored, still growing",

@@ -27,9 +27,9 @@ async def download_exports(
     :param batch: the exports, which must be ready.
     :param dataset: the dataset.
     :param app_id: the bundle identifier.
-    :param max_concurrency: how many at once.
-    :return: the rows of the wanted days, in order; and the batch without the channels whose reports could not be
-        downloaded, which it names.
+    :param max_concurrency: how many downloads at once.
+    :return: the rows of the wanted days, sorted; and the batch, in which the channels whose download failed have moved
+        from its exports to its failures.
     """
     table = Table(normalised_columns(dataset))
     failures = Failures()

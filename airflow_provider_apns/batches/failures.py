@@ -1,4 +1,4 @@
-"""What goes wrong with one channel, and what concerns the whole task."""
+"""Which failures concern one channel, and which the whole task."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _WHOLE_TASK = (
 CHANNELS_NAMED = 100
 
 _FAILURES_IN_A_ROW = 20
-"""Failures without a success between them, after which the service is what has failed."""
+"""After so many failures without a success between them, the service itself has failed."""
 
 
 class Failures:
-    """Collects the channels that fail; raises what concerns the whole task."""
+    """Collects the failures of single channels, and raises those that concern the whole task."""
 
     def __init__(self) -> None:
         self.channels: dict[str, Failure] = {}
@@ -38,9 +38,10 @@ class Failures:
 
     def add(self, channel_id: str | None, error: ApnsError) -> None:
         """
-        Take a failure.
+        Record a failure.
 
-        :raises ApnsError: the error, if it concerns the whole task, or nothing but failures has come for a while.
+        :raises ApnsError: the error itself, if it concerns the whole task, or if there have been only failures for a
+            while.
         """
         self._in_a_row += 1
         if channel_id is None or isinstance(error, _WHOLE_TASK):
@@ -50,7 +51,7 @@ class Failures:
         self.channels[channel_id] = Failure(str(error), error.retryable)
 
     def succeeded(self) -> None:
-        """Take a success."""
+        """Record a success."""
         self._in_a_row = 0
 
 
@@ -58,13 +59,13 @@ def check_failures(
     missing: tuple[str, ...], failed: Mapping[str, Failure], requested: int, on_channel_error: str
 ) -> None:
     """
-    Decide about channels that could not be exported.
+    Fail the task if it must not skip the channels that could not be exported.
 
-    :param missing: those that Apple does not know.
-    :param failed: the others, and why.
-    :param requested: how many there were.
+    :param missing: the channels that Apple does not know.
+    :param failed: the other channels that failed.
+    :param requested: how many channels the task requested.
     :param on_channel_error: ``fail`` or ``skip``.
-    :raises ApnsChannelsError: naming them, on ``fail`` or if no channel is left.
+    :raises ApnsChannelsError: naming the channels, on ``fail`` or if no channel is left.
     """
     count = len(missing) + len(failed)
     if count and (on_channel_error == "fail" or count == requested):
@@ -77,7 +78,7 @@ def check_failures(
 
 
 def describe(missing: tuple[str, ...], failed: Mapping[str, Failure]) -> str:
-    """Return a line for each channel that could not be exported: the first hundred."""
+    """Return a line for each of the first hundred channels that could not be exported."""
     lines = [f"{channel_id}: Apple does not know it (404)." for channel_id in missing]
     lines += [f"{channel_id}: {failure.reason}" for channel_id, failure in failed.items()]
     more = len(lines) - CHANNELS_NAMED

@@ -1,4 +1,4 @@
-"""The whole job of a task in a worker: plan, request, wait, download, write."""
+"""What a task does in a worker: request, wait, download, write."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ T = TypeVar("T")
 @dataclass(frozen=True)
 class Job:
     """
-    How a task does its job, checked.
+    A task's job, with all arguments checked.
 
     :param destination: where to write.
-    :param hook: the worker's own transport, which has read the connection.
+    :param hook: the hook, which has read the connection.
     :param app_id: the bundle identifier.
     :param on_channel_error: ``fail`` or ``skip``.
     :param max_concurrency: how many requests at once.
@@ -49,29 +49,25 @@ class Job:
     max_concurrency: int
 
     def request(self, batch: Batch) -> Batch:
-        """
-        Ask Apple for all exports.
-
-        :param batch: what is wanted.
-        """
+        """Request all exports of a batch."""
         return self._requested(self._run(lambda hook: self._requester(hook, batch.begun_at).request(batch)))
 
     def heal(self, batch: Batch, failed: Sequence[int], now: datetime) -> Batch:
         """
-        Ask for the days of failed exports in another way.
+        Replace failed exports by exports of other windows.
 
         :param batch: the batch.
-        :param failed: which of its exports have failed.
+        :param failed: the indexes of the failed exports.
         :param now: the current time.
         """
         return self._requested(self._run(lambda hook: self._requester(hook, now).heal(batch, failed)))
 
     def wait(self, batch: Batch, *, poke_interval: float, timeout: float) -> list[int]:
         """
-        Wait in the worker until the exports have ended.
+        Wait in the worker until no export is being built.
 
-        :return: which of them have failed.
-        :raises ApnsServiceError: if they have not ended within ``timeout`` seconds.
+        :return: the indexes of the exports that failed.
+        :raises ApnsServiceError: if some are still being built after ``timeout`` seconds.
         """
 
         async def wait(hook: ApnsAsyncHook) -> dict[str, str]:
@@ -87,7 +83,7 @@ class Job:
         return [index for index, status_url in enumerate(batch.status_urls) if status_url in failed]
 
     def write(self, batch: Batch) -> Summary:
-        """Download all reports, and write their rows; nothing is published unless everything has been downloaded."""
+        """Download all reports, then write their rows."""
         dataset = self.destination.dataset
         table, batch = self._run(lambda hook: download_exports(hook, batch, dataset, self.app_id, self.max_concurrency))
         check_failures(batch.missing, batch.failed, len(batch.wanted), self.on_channel_error)

@@ -1,4 +1,4 @@
-"""One object, one per day, one per channel: which rows go where."""
+"""Which rows go into which object: one object for all, one per day, one per channel."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ PLACEHOLDERS = (DATE, CHANNEL, APP, DATASET)
 
 class Key(NamedTuple):
     """
-    Which object of a layout.
+    Names an object of a layout.
 
-    :param day: the day, where there is one object per day.
-    :param channel_id: the channel, where there is one object per channel.
+    :param day: its day, if there is one object per day.
+    :param channel_id: its channel, if there is one object per channel.
     """
 
     day: date | None = None
@@ -48,10 +48,9 @@ class Layout:
     @classmethod
     def read(cls, path: str, dataset: Dataset, app_id: str) -> Layout:
         """
-        Read a path as a DAG author gives it, and fill in the app and the dataset.
+        Read a DAG author's path, and fill in the app and the dataset.
 
-        :raises ApnsInvalidRequestError: if it has a placeholder that does not exist, or asks for an object per channel
-            where there are no channels.
+        :raises ApnsInvalidRequestError: see :func:`check_path`.
         """
         check_path(path, dataset)
         return cls(path.replace(APP, app_id).replace(DATASET, dataset.short_name))
@@ -68,10 +67,10 @@ class Layout:
 
     def keys(self, wanted: Mapping[str | None, Collection[date]]) -> list[Key]:
         """
-        Give the key of every object, the newest day first; a day or channel without rows has one, too.
+        Return the keys of all objects, the newest day first. A day or channel without rows has an object, too.
 
-        A path that is to be complete asks for the same exports again after any interruption, as long as its oldest
-        day is written last.
+        Because the oldest day is written last, a run that was interrupted wants the same window again, and so gets the
+        same exports.
 
         :param wanted: the days of each channel.
         """
@@ -98,14 +97,15 @@ def check_path(path: str, dataset: Dataset) -> None:
     """
     Check the placeholders of a path.
 
-    :raises ApnsInvalidRequestError: naming the one that is wrong.
+    :raises ApnsInvalidRequestError: if it has an unknown placeholder, or ``{channel_id}`` for a dataset without
+        channels.
     """
     if has_template(path):
         raise ApnsInvalidRequestError(f"path {path!r} has a template in it that Airflow has not rendered.")
     for placeholder in re.findall(r"\{[^{}]*\}", path):
         if placeholder not in PLACEHOLDERS:
             raise ApnsInvalidRequestError(
-                f"path has the unknown placeholder {placeholder}: there are {', '.join(PLACEHOLDERS)}."
+                f"path has the unknown placeholder {placeholder}: the known ones are {', '.join(PLACEHOLDERS)}."
             )
     if CHANNEL in path and not dataset.per_channel:
         raise ApnsInvalidRequestError(f"path has {CHANNEL}, but the {dataset.short_name} dataset has no channels.")

@@ -1,4 +1,4 @@
-"""Which objects of a layout are stored, and when each was written: with one listing for each folder."""
+"""Which objects of a layout are stored, and when each was written. It lists each folder once."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ log = logging.getLogger(__name__)
 _PATTERNS = {DATE: r"(?P<date>\d{4}-\d{2}-\d{2})", CHANNEL: r"(?P<channel_id>[A-Za-z0-9_-]+)"}
 
 _MODIFIED = ("LastModified", "last_modified", "mtime", "updated", "modified")
-"""What the file systems of S3, Azure, local disks and SFTP, and Google call it."""
+"""The names that the file systems of S3, Azure, local disks and SFTP, and Google give it."""
 
 
 @dataclass(frozen=True)
 class _Folder:
-    """A folder to list, the parts of the path below it, and what was read of its own path."""
+    """A folder to list, the parts of the template below it, and the values that its own path holds."""
 
     path: str
     below: tuple[str, ...]
@@ -40,9 +40,9 @@ def list_objects(fs: Any, path: str, days: Days) -> dict[Key, datetime | None]:
     List the stored objects of a layout.
 
     :param fs: the fsspec file system.
-    :param path: the layout's template, in that file system's form.
-    :param days: the days of interest.
-    :return: when each object was written, by its key; ``None`` where the store does not tell.
+    :param path: the layout's template, as this file system writes paths.
+    :param days: the days to look for.
+    :return: when each object was written, by its key; ``None`` if the store does not say.
     """
     fs.invalidate_cache()
     found: dict[Key, datetime | None] = {}
@@ -57,7 +57,7 @@ def list_objects(fs: Any, path: str, days: Days) -> dict[Key, datetime | None]:
             if not folder.below[1:] and entry.get("type") != "directory":
                 found[_key(dict(values))] = modified_at(fs, entry)
     if found and None in found.values():
-        log.warning("The store does not tell when objects were written: what is stored counts as settled.")
+        log.warning("The store does not say when objects were written, so all stored days count as settled.")
     return found
 
 
@@ -89,7 +89,7 @@ def _matches(
 
 
 def _pattern_of(part: str) -> re.Pattern[str]:
-    """Return what a name must be; a placeholder that comes twice in it must have the same value."""
+    """Return the pattern of a name; a placeholder that comes twice must have the same value in both places."""
     pattern, seen = "", set()
     for piece in re.split(r"(\{date\}|\{channel_id\})", part):
         if piece in _PATTERNS:
@@ -117,7 +117,7 @@ def modified_at(fs: Any, entry: Mapping[str, Any]) -> datetime | None:
     Return when an object was written.
 
     :param fs: the file system.
-    :param entry: what its listing says of the object.
+    :param entry: the object's entry in a listing.
     """
     value = next((entry[name] for name in _MODIFIED if entry.get(name)), None)
     if value is None:

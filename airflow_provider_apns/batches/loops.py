@@ -1,4 +1,4 @@
-"""Running coroutines in a worker."""
+"""Running coroutines in a worker, where Airflow may interrupt the main thread."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ T = TypeVar("T")
 
 def run_in_thread(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """
-    Run a coroutine in an event loop of a thread of its own, and return its result.
+    Run a coroutine in an event loop in its own thread, and return its result.
 
-    Airflow ends a task by an exception that a signal handler raises in the main thread, wherever that is. Within an
-    event loop it would land in whatever callback runs, and get lost; here, the main thread does nothing but wait. When
-    it is interrupted, it ends the loop and everything in it.
+    Airflow ends a task with an exception that a signal handler raises in the main thread, at any point. In an event
+    loop, it would be raised in whatever callback is running, and get lost. Here, the main thread only waits. When it is
+    interrupted, it ends the loop and everything in it.
 
-    :param work: makes the coroutine.
+    :param work: returns the coroutine.
     """
     run = _Run(work)
     try:
@@ -34,11 +34,12 @@ def run_in_thread(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
 class _Run(Generic[T]):
     """
-    What the two threads share.
+    The state that the two threads share.
 
-    The exception may come between any two steps of Python code. What ``threading`` and ``concurrent.futures`` wait with
-    is Python code, too: it would leave their locks taken, and both threads would wait for ever. So there is one plain
-    lock, which the thread of the loop holds until it is done, and all else is plain attributes.
+    The exception can come between any two steps of Python code. The waiting functions of ``threading`` and
+    ``concurrent.futures`` are Python code, too: interrupted there, they would keep their locks, and both threads would
+    wait forever. So there is one plain lock, which the loop's thread holds until it is done. All else is plain
+    attributes.
     """
 
     def __init__(self, work: Callable[[], Coroutine[Any, Any, T]]) -> None:
@@ -51,30 +52,30 @@ class _Run(Generic[T]):
         self._running.acquire()
 
     def wait(self) -> T:
-        """Begin, and return the result."""
+        """Start the thread, and return the coroutine's result."""
         _thread.start_new_thread(self._context.run, (self._run,))
         while not self._is_done:
-            # Not for longer: a signal that comes just before the lock is waited for is not handled before that ends.
+            # A signal that comes just before this call is handled only after it returns, so it must return soon.
             self._running.acquire(timeout=0.2)
         if self._failure is not None:
             raise self._failure
         return self._result
 
     def cancel(self) -> None:
-        """End the coroutine, if it is still running, and wait until nothing of it is left."""
-        self._is_cancelled = True  # A thread that only now begins ends by itself.
+        """Cancel the coroutine if it is still running, and wait until the thread is done."""
+        self._is_cancelled = True  # A thread that has only just started ends by itself.
         while (cancel_task := self._cancel_task) is not None and not self._is_done:
-            with suppress(RuntimeError):  # The loop has been closed this moment.
+            with suppress(RuntimeError):  # The loop has just been closed.
                 cancel_task()
             self._running.acquire(timeout=0.2)
 
     def _run(self) -> None:
         try:
             self._result = asyncio.run(self._main())
-        except BaseException as error:  # The waiting thread raises it.
+        except BaseException as error:  # wait() raises it.
             self._failure = error
         finally:
-            # Task and loop end here: asyncio's Python code runs as they go, and an exception in that would be lost.
+            # Drop task and loop in this thread: in the main one, an exception during their clean-up would be lost.
             self._cancel_task = None
             self._is_done = True
             self._running.release()

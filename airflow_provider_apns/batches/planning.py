@@ -1,4 +1,4 @@
-"""What a task is to export: the days that it was given, or those that its path lacks."""
+"""What a task will export: the days that it was given, or the days that its path lacks."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _DAYS_NAMED = 30
 
 def plan_days(destination: Destination, channel_ids: tuple[str, ...], days: Days, now: datetime) -> Batch:
     """
-    Want the days that a task was given.
+    Plan the export of the days that a task was given.
 
     :param destination: where to write.
     :param channel_ids: the channels; empty for datasets without channels.
@@ -51,13 +51,13 @@ def plan_days(destination: Destination, channel_ids: tuple[str, ...], days: Days
 
 def plan_completion(destination: Destination, channel_ids: tuple[str, ...], settle_days: int, now: datetime) -> Batch:
     """
-    Want the days that a path lacks, of those that Apple still has.
+    Plan the export of the days that Apple still has and a path lacks.
 
-    The state is the store: which objects are there, and when they were written.
+    The store is the only state: which objects it has, and when they were written.
 
     :param destination: where to write.
     :param channel_ids: the channels; empty for datasets without channels.
-    :param settle_days: days after a day's end for which Apple's numbers grow.
+    :param settle_days: how many days after its end a day's numbers keep growing.
     :param now: the current time.
     """
     today, layout = now.date(), destination.layout
@@ -84,13 +84,13 @@ def plan_completion(destination: Destination, channel_ids: tuple[str, ...], sett
 
 def find_channels(job: Job, channel_ids: object, first_day: date) -> tuple[str, ...]:
     """
-    Find the channels of a task, which a DAG author gives as a list, as ``all``, or as a register's path.
+    Find a task's channels, which a DAG author gives as a list, as ``all``, or as a register's path.
 
-    :param job: the task's.
-    :param channel_ids: what the author gave.
-    :param first_day: the first day wanted: of a register, the channels that were seen on it or later.
-    :return: the channel ids; none for a dataset without channels.
-    :raises ApnsInvalidRequestError: if they are no channel ids, or do not go with the dataset.
+    :param job: the task's job.
+    :param channel_ids: the argument.
+    :param first_day: the first day wanted. A register yields the channels that were seen on this day or later.
+    :return: the channel ids; empty for a dataset without channels.
+    :raises ApnsInvalidRequestError: if the argument is not a list of channel ids, or does not fit the dataset.
     """
     dataset = job.destination.dataset
     check_channels(dataset, channel_ids)
@@ -100,7 +100,7 @@ def find_channels(job: Job, channel_ids: object, first_day: date) -> tuple[str, 
         return read_channel_ids(channel_ids)
     if channel_ids == ALL_CHANNELS:
         found = tuple(job.hook.list_channels(job.app_id))
-        where = f"{job.app_id} has {len(found):,} channels now"
+        where = f"{job.app_id} has {len(found):,} channels"
     else:
         found = _registered(object_path(channel_ids, job.destination.conn_id), first_day)
         where = f"The register {channel_ids} has {len(found):,} channels that were seen since {first_day}"
@@ -111,7 +111,7 @@ def find_channels(job: Job, channel_ids: object, first_day: date) -> tuple[str, 
 def _registered(path: ObjectStoragePath, first_day: date) -> tuple[str, ...]:
     register = load(path)
     if register is None:
-        raise ApnsStorageError(f"There is no register {path}: run an ApnsListChannelsOperator with this path first.")
+        raise ApnsStorageError(f"There is no register at {path}: run an ApnsListChannelsOperator with this path first.")
     return seen_since(register, first_day)
 
 
@@ -121,10 +121,10 @@ def _units(destination: Destination, channel_ids: tuple[str, ...]) -> tuple[str 
 
 def announce(batch: Batch, source: str) -> None:
     """
-    Log what is wanted.
+    Log which days are wanted, and which are lost.
 
-    :param batch: what is wanted.
-    :param source: of what, such as ``channel metrics of com.example.app``.
+    :param batch: the plan.
+    :param source: the dataset and the app, such as ``channel metrics of com.example.app``.
     """
     days = batch.days
     named = ", ".join(map(str, days[:_DAYS_NAMED])) + (", ..." if len(days) > _DAYS_NAMED else "")
@@ -132,7 +132,7 @@ def announce(batch: Batch, source: str) -> None:
     log.info("%s: %s days%s wanted%s", source, len(days), channels, f": {named}" if days else ".")
     if batch.lost:
         log.warning(
-            "%s: %s days are lost, since Apple has deleted them and they are not stored: %s",
+            "%s: %s days are lost: they are not stored, and Apple has deleted them: %s",
             source,
             len(batch.lost),
             ", ".join(map(str, batch.lost)),
@@ -140,6 +140,6 @@ def announce(batch: Batch, source: str) -> None:
 
 
 def channels_of(destination: Destination, day: date) -> set[str]:
-    """Return the channels that a stored day has rows of."""
+    """Return the channels that have rows in a stored day."""
     table = destination.read(Key(day))
     return {str(channel_id) for (channel_id,) in table.by(["channel_id"])} if table else set()

@@ -1,4 +1,4 @@
-"""Writing rows to their objects, without taking away what is stored there."""
+"""Writing rows into their objects, and keeping the stored rows that a run does not replace."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Written(Download):
     An object that was written.
 
     :param rows: how many rows it has.
-    :param rows_kept: how many of them were stored there before, and not brought now.
+    :param rows_kept: how many of them are stored rows that this run did not replace.
     :param days: the days whose content is new or has changed.
     :param days_unchanged: the other days that were asked for.
     """
@@ -48,9 +48,9 @@ class Destination:
     """
     Where a task writes.
 
-    :param layout: which rows go where.
-    :param output_format: how.
-    :param dataset: what.
+    :param layout: which rows go into which object.
+    :param output_format: the objects' format.
+    :param dataset: the rows' dataset.
     :param conn_id: the object store's connection, if the path does not name it.
     """
 
@@ -61,27 +61,27 @@ class Destination:
 
     def check(self) -> None:
         """
-        Check what can be known of the store before anything is sent.
+        Check the store before anything is sent.
 
-        :raises ApnsStorageError: if its file system, package or connection is not there.
+        :raises ApnsStorageError: if its file system, package or connection is missing.
         """
         object_path(self.layout.template, self.conn_id)
 
     def check_free(self, keys: Iterable[Key]) -> None:
         """
-        Check that no object is there yet.
+        Check that no object exists yet.
 
-        :raises ApnsStorageError: naming the first one that must not be overwritten.
+        :raises ApnsStorageError: naming the first object that exists.
         """
         for _ in map_in_threads(lambda key: check_free(self._object(key), overwrite=False), keys):
             pass
 
     def read(self, key: Key) -> Table | None:
         """
-        Read an object that is stored.
+        Read a stored object.
 
-        :return: its rows, or ``None`` where there is no object.
-        :raises ApnsStorageError: if it is not this provider's.
+        :return: its rows, or ``None`` if there is no object.
+        :raises ApnsStorageError: if this provider did not write it.
         """
         path = self._object(key)
         data = read(path)
@@ -89,12 +89,12 @@ class Destination:
 
     def write(self, table: Table, keys: Sequence[Key], days: Collection[date]) -> Iterator[Written]:
         """
-        Write rows, each object whole or not at all; stored rows of what was not brought now stay.
+        Write rows, each object whole or not at all, and keep the stored rows that the new ones do not replace.
 
         :param table: the rows.
         :param keys: the objects to write.
-        :param days: the days that were asked for.
-        :return: what was written, object by object.
+        :param days: the days that were exported.
+        :return: the objects, one by one.
         """
         groups, oldest = self.layout.group(table), min((key.day for key in keys if key.day), default=None)
 
@@ -109,7 +109,7 @@ class Destination:
             changed = changed_days(merged, stored) if stored else asked
             return Written(result.path, result.size, result.sha256, len(merged.rows), kept, changed, asked - changed)
 
-        # The oldest day only once all others are there: see Layout.keys.
+        # The oldest day is written only after all others: see Layout.keys.
         for _, some in groupby(keys, lambda key: key.day == oldest):
             yield from map_in_threads(write, some)
 
@@ -119,11 +119,11 @@ class Destination:
 
 def merge(fresh: Table, stored: Table | None) -> tuple[Table, int]:
     """
-    Add stored rows of what was not brought now: other days, apps and channels.
+    Add the stored rows of other days, apps and channels to the new rows.
 
     :param fresh: the new rows.
-    :param stored: what is stored.
-    :return: all rows, and how many of them were kept.
+    :param stored: the stored rows.
+    :return: all rows, and how many of them are stored ones.
     """
     if stored is None:
         return fresh, 0
@@ -138,7 +138,7 @@ def merge(fresh: Table, stored: Table | None) -> tuple[Table, int]:
 
 
 def changed_days(merged: Table, stored: Table) -> frozenset[date]:
-    """Return the days whose rows are other than those that were stored."""
+    """Return the days whose rows differ from the stored ones."""
     before = Table(merged.columns)
     before.add(stored.rows, stored.columns)
     before.sort()

@@ -1,4 +1,4 @@
-"""Keeping a register of channels in the store, beside others who may do so, too."""
+"""Keeping a register of channels in the store, even when several tasks write it at once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SETTLING = 2.0
-"""Seconds after a write, in which another task that read the register before it has written its own."""
+"""Seconds in which a task that read the register before a write has written its own version."""
 
 TRIES = 5
 
@@ -34,30 +34,30 @@ def load(path: ObjectStoragePath) -> dict[str, Seen] | None:
     """
     Read a register.
 
-    :return: its content, or ``None`` where there is none.
-    :raises ApnsStorageError: if it may not be read, or is no register.
+    :return: its content, or ``None`` if there is no object.
+    :raises ApnsStorageError: if it cannot be read, or is not a register.
     """
     try:
         data = fetch(path)
     except PermissionError as error:
         raise ApnsStorageError(
-            f"The register {path} may not be read ({error}): give its store's connection the right to read it. (Some "
-            "stores say so where there is no register yet, to those who may not list.)"
+            f"The register {path} cannot be read ({error}): give its store's connection the right to read it. (Without "
+            "the right to list, some stores say the same if there is no register yet.)"
         ) from error
     return None if data is None else read_register(data, str(path))
 
 
 def keep(path: ObjectStoragePath, seen: Register) -> None:
     """
-    Add what was seen to the register, and see that it stays there.
+    Add a listing to the register, and make sure that it stays there.
 
-    Two tasks that read, merge and write at once would lose what one of them saw, and not all stores that fsspec knows
-    can write on a condition (a local disk cannot, and S3, Google and Azure each in a way of their own). So each task
-    looks again, once whoever read the register before has written it, too; and adds what has got lost.
+    If two tasks read, merge and write at once, what one of them saw is lost. Conditional writes do not help: a local
+    disk has none, and S3, Google and Azure each have their own kind. So each task waits until a task that read the old
+    register must have written it. Then it looks again, and adds what is missing.
 
     :param path: the register.
-    :param seen: what was seen.
-    :raises ApnsWriteError: if others overwrite it again and again.
+    :param seen: the listing.
+    :raises ApnsWriteError: if other tasks keep overwriting it.
     """
     for _ in range(TRIES):
         stored = load(path)
@@ -67,10 +67,10 @@ def keep(path: ObjectStoragePath, seen: Register) -> None:
         publish(path, data, CONTENT_TYPES[read_format(str(path), None)])
         time.sleep(SETTLING)
     if not includes(load(path), seen):
-        raise ApnsWriteError(f"Other tasks overwrite the register {path} again and again: let one DAG keep it.")
+        raise ApnsWriteError(f"Other tasks keep overwriting the register {path}: let only one DAG write it.")
 
 
 def tell(path: ObjectStoragePath, before: Register, seen: Register) -> None:
-    """Log how many channels are new, and how many have gone since the listing before."""
+    """Log how many channels are new and how many are gone since the previous listing."""
     new, gone = len(seen.keys() - before.keys()), len(latest(before) - seen.keys())
-    log.info("%s channels are there now: %s are new, %s have gone. All are in %s", f"{len(seen):,}", new, gone, path)
+    log.info("The app has %s channels: %s are new, %s are gone. The register is %s", f"{len(seen):,}", new, gone, path)

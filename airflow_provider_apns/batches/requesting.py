@@ -1,4 +1,4 @@
-"""Asking Apple for all reports that a task wants."""
+"""Requesting all exports of a task."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_OTHER_WAYS = 2
-"""How often the days of an export that failed are asked for in another way."""
+"""How many other windows are requested if an export fails."""
 
 _OLD_EXPORT = timedelta(minutes=10)
 
@@ -31,7 +31,7 @@ _OLD_EXPORT = timedelta(minutes=10)
 @dataclass(frozen=True)
 class Requester:
     """
-    Asks Apple for reports.
+    Requests exports.
 
     :param hook: the transport.
     :param dataset: the dataset.
@@ -47,16 +47,16 @@ class Requester:
     max_concurrency: int
 
     async def request(self, batch: Batch) -> Batch:
-        """Ask for all that is wanted."""
+        """Request an export for each channel."""
         return await self._ask(batch, [(channel, 0) for channel in batch.wanted])
 
     async def heal(self, batch: Batch, failed: Collection[int]) -> Batch:
         """
-        Ask for the days of failed exports in another way.
+        Replace failed exports by exports of other windows that contain the same days.
 
         :param batch: the batch.
-        :param failed: which of its exports have failed.
-        :return: the batch with other exports in their place.
+        :param failed: the indexes of the failed exports.
+        :return: the batch with the new exports.
         """
         tries = {batch.exports[index].channel_id: batch.exports[index].tries + 1 for index in failed}
         given_up = {channel: tried - 1 for channel, tried in tries.items() if tried > MAX_OTHER_WAYS}
@@ -65,7 +65,7 @@ class Requester:
             export = batch.exports[index]
             if export.channel_id in given_up:
                 failures.add(export.channel_id, _given_up(export))
-        log.warning("%s exports have failed; asking for their days in another way.", f"{len(failed):,}")
+        log.warning("%s exports failed; requesting their days in other windows.", f"{len(failed):,}")
         batch = replace(batch.without(set(tries)), failed={**batch.failed, **failures.channels})
         return await self._ask(batch, [(c, tried) for c, tried in tries.items() if c not in given_up])
 
@@ -103,7 +103,7 @@ class Requester:
     def _windows(self, batch: Batch, channel: Channel, tries: int) -> tuple[Days, ...]:
         ways = Days.around(batch.wanted[channel]).ways_to_ask(self.now.date())
         if (windows := next(islice(ways, tries, None), None)) is None:
-            raise ApnsExportFailedError("The export has failed, and there is no other way to ask for its days.")
+            raise ApnsExportFailedError("The export failed, and no other window contains its days.")
         return windows
 
     async def _export(self, channel: Channel, days: Days) -> Export:
@@ -112,13 +112,13 @@ class Requester:
 
 def _given_up(export: Asked) -> ApnsExportFailedError:
     return ApnsExportFailedError(
-        f"Apple could not build the export {export.status_url}, nor {MAX_OTHER_WAYS} others of the same days. It "
-        "answers the same requests with the same exports for 24 hours: run the task again after that."
+        f"Apple could not build the export {export.status_url}, nor {MAX_OTHER_WAYS} others of the same days. For 24 "
+        "hours, Apple answers the same requests with the same exports: run the task again after that."
     )
 
 
 class _OldExports:
-    """Notices exports that Apple made for an earlier request."""
+    """Notices exports that Apple built for an earlier request."""
 
     def __init__(self, now: datetime) -> None:
         self._now = now
@@ -134,8 +134,8 @@ class _OldExports:
     def tell(self) -> None:
         if self._oldest is not None:
             log.info(
-                "Apple answers with %s made earlier, the oldest at %s UTC: it answers the same request with the same "
-                "export for 24 hours, so nothing counted since then is in it.",
+                "Apple answers with %s made earlier, the oldest at %s UTC. The same request gets the same export for 24 "
+                "hours, so what Apple has counted since is missing.",
                 "an export" if self._count == 1 else f"{self._count:,} exports",
                 f"{self._oldest:%Y-%m-%d %H:%M}",
             )

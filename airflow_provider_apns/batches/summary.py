@@ -1,4 +1,4 @@
-"""What a task tells of what it wrote."""
+"""What a task reports: its return value, its log line, its metrics."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Summary:
     """
     Adds up what was written.
 
-    :param source: what was exported, such as ``com.example.app/broadcastapplicationmetric``.
+    :param source: the app and the dataset, such as ``com.example.app/broadcastapplicationmetric``.
     :param template: the path with its placeholders.
-    :param batch: what was asked for.
-    :param token_expires_at: when the data export token expires, if it tells.
-    :param lost: the days that Apple has no more.
+    :param batch: the batch.
+    :param token_expires_at: when the data export token expires, if the token says so.
+    :param lost: the days that are not stored, and that Apple has deleted.
     """
 
     source: str
@@ -45,11 +45,11 @@ class Summary:
     bytes: int = 0
     _days: set[date] = field(default_factory=set)
     _days_unchanged: set[date] = field(default_factory=set)
-    # Objects are written from the newest day to the oldest, and named the other way round.
+    # Objects are written from the newest day to the oldest, and listed from the oldest to the newest.
     _named: deque[Written] = field(default_factory=lambda: deque(maxlen=PATHS_NAMED))
 
     def add(self, objects: Iterable[Written]) -> Summary:
-        """Take what was written."""
+        """Add the objects that were written."""
         for written in objects:
             self.objects += 1
             self.rows += written.rows
@@ -67,12 +67,12 @@ class Summary:
 
     @property
     def path(self) -> str:
-        """The one object's path, or the template of several."""
+        """The path of the only object, or the template of several."""
         return self._named[0].path if self.objects == 1 else self.template
 
     @property
     def days(self) -> list[str]:
-        """The days whose content is new, or other than before."""
+        """The days whose content is new or has changed."""
         return [str(day) for day in sorted(self._days)]
 
     @property
@@ -82,13 +82,13 @@ class Summary:
 
     def tell(self, dataset: str, app_id: str, now: datetime) -> None:
         """
-        Log what was written, and count it in Airflow's metrics (StatsD, OpenTelemetry: what the deployment has).
+        Log what was written, and set Airflow's metrics (StatsD or OpenTelemetry, as the deployment has it).
 
-        :param dataset: a tag of the metrics.
-        :param app_id: the other tag.
+        :param dataset: the metrics' tag ``dataset``.
+        :param app_id: the metrics' tag ``app_id``.
         :param now: the current time.
         """
-        kept = f", {self.rows_kept:,} of them kept from before" if self.rows_kept else ""
+        kept = f", {self.rows_kept:,} of them kept from earlier runs" if self.rows_kept else ""
         log.info("Wrote %s rows%s to %s", f"{self.rows:,}", kept, self.path)
         figures = {
             "days_written": len(self.days),
@@ -105,7 +105,7 @@ class Summary:
             _compat.gauge(f"apns.{name}", value, {"dataset": dataset, "app_id": app_id})
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what the task returns; it fits into an XCom."""
+        """Return the task's return value, which fits into an XCom."""
         return {
             "path": self.path,
             "paths": [written.path for written in self.named],

@@ -1,4 +1,4 @@
-"""Waiting for exports: looking soon at first, then more rarely, and as late as Apple asks."""
+"""Waiting for exports: polling soon at first, then less often, and as late as Apple asks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 REMINDER_INTERVAL = 300.0
-"""Seconds after which a wait tells again of what has not changed."""
+"""Seconds after which a wait logs a state again that has not changed."""
 
 
 async def wait_for_exports(
@@ -29,15 +29,15 @@ async def wait_for_exports(
     first_delay: float | None = None,
 ) -> dict[str, str]:
     """
-    Wait until all exports have ended.
+    Wait until no export is being built.
 
     :param hook: the transport.
     :param status_urls: the exports.
-    :param poke_interval: the longest time between two looks at an export, in seconds.
-    :param max_concurrency: how many status requests at once.
-    :param first_delay: seconds until the first look, at the least; without it, those that a new export needs.
-    :return: those that have ended without a report, by their status URLs: ``FAILED`` or ``EXPIRED``.
-    :raises ApnsServiceError: if a look has failed as often as it may be tried.
+    :param poke_interval: the longest time between two polls of an export, in seconds.
+    :param max_concurrency: how many polls at once.
+    :param first_delay: the least number of seconds until the first poll; by default, as for a new export.
+    :return: the exports without a report: ``FAILED`` or ``EXPIRED``, by status URL.
+    :raises ApnsServiceError: if a poll fails after all its tries.
     """
     news = _News(len(status_urls))
     failed: dict[str, str] = {}
@@ -48,10 +48,10 @@ async def wait_for_exports(
         try:
             states = await _look(hook, pending, failed, max_concurrency)
         except ApnsServiceError as error:
-            if should_retry(error):  # and has been tried again, in vain
+            if should_retry(error):  # The hook has already retried it.
                 raise
             delay = retry_delay(error, 1)
-            log.warning("%s Looking again in %.0f s, as it asks.", error, delay)
+            log.warning("%s Polling again in %.0f s, as it asks.", error, delay)
             continue
         looks += 1
         if not states:
@@ -64,7 +64,7 @@ async def wait_for_exports(
 async def _look(
     hook: ApnsAsyncHook, status_urls: Sequence[str], failed: dict[str, str], max_concurrency: int
 ) -> dict[str, str]:
-    """Return the states of those exports that are still being built, and add those that have failed to ``failed``."""
+    """Return the states of the exports that are being built, and add the failed ones to ``failed``."""
     states: dict[str, str] = {}
 
     async def look(status_url: str) -> None:
@@ -80,9 +80,9 @@ async def _look(
 
 class _News:
     """
-    Logs what has changed since the last look, and from time to time what has not.
+    Logs what has changed since the last poll and, from time to time, what has not.
 
-    :param total: how many exports there are.
+    :param total: the number of exports.
     """
 
     def __init__(self, total: int) -> None:
@@ -93,17 +93,17 @@ class _News:
 
     def tell(self, states: dict[str, str], delay: float) -> None:
         """
-        Log how far it is.
+        Log the progress.
 
-        :param states: those of the exports that are not ready.
-        :param delay: seconds until the next look.
+        :param states: the states of the exports that are not ready.
+        :param delay: seconds until the next poll.
         """
         now = asyncio.get_running_loop().time()
         news = len(states) if self._total > 1 else next(iter(states.values()))
         if news != self._told or now - self._told_at >= REMINDER_INTERVAL:
             self._told, self._told_at = news, now
             waited = now - self._started
-            log.info("%s after %.0f s; looking again in %.0f s.", self._describe(states), waited, delay)
+            log.info("%s after %.0f s; polling again in %.0f s.", self._describe(states), waited, delay)
 
     def _describe(self, states: dict[str, str]) -> str:
         if self._total == 1:

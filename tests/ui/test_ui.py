@@ -146,7 +146,7 @@ class TestRun:
         log = page.locator("code").first
         for line in (
             r"Waiting for export http://\S+ for 21600 s at most\.",
-            r"Export http://\S+ is PROCESSING after \d+ s; looking again in \d+ s\.",
+            r"Export http://\S+ is PROCESSING after \d+ s; polling again in \d+ s\.",
             r"Export http://\S+ is ready\.",
         ):
             expect(log).to_contain_text(re.compile(line))

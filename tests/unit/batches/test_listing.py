@@ -96,4 +96,4 @@ def test_a_store_that_does_not_tell_when_is_said_once(caplog: pytest.LogCaptureF
 
     found = list_objects(Silent(), "bucket/{date}.csv", MARCH)
     assert set(found.values()) == {None}
-    assert caplog.text.count("does not tell when objects were written") == 1
+    assert caplog.text.count("does not say when objects were written") == 1

@@ -89,7 +89,7 @@ def test_it_remembers_what_apple_forgets(
     now[0] += HOUR
     with caplog.at_level(logging.INFO):
         list_channels(path)
-    assert "3 channels are there now: 1 are new, 1 have gone" in caplog.text
+    assert "The app has 3 channels: 1 are new, 1 are gone" in caplog.text
     register = records(path)
     assert register[deleted] == (begun, begun)
     assert register[new] == (begun + HOUR, begun + HOUR)
@@ -146,7 +146,7 @@ def test_a_register_that_may_not_be_read_is_not_replaced(
         raise PermissionError("403 Forbidden")
 
     monkeypatch.setattr(type(path.fs), "cat_file", refuse)
-    with pytest.raises(ApnsStorageError, match="may not be read"):
+    with pytest.raises(ApnsStorageError, match="cannot be read"):
         registering.keep(path, listed(["AAAA"], NOON))
     assert (tmp_path / "register.jsonl").read_bytes() == b"old"
 
@@ -192,7 +192,7 @@ def test_what_another_run_has_overwritten_is_added_again(tmp_path: Path, monkeyp
 def test_one_fails_if_others_overwrite_it_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = ObjectStoragePath(f"file://{tmp_path}/register.jsonl")
     race(monkeypatch, path, [listed(["AAAA"], NOON)] * 99)
-    with pytest.raises(ApnsWriteError, match="let one DAG keep it"):
+    with pytest.raises(ApnsWriteError, match="let only one DAG write it"):
         registering.keep(path, listed(["BBBB"], NOON))
 
 

@@ -274,7 +274,7 @@ class TestBadArguments:
             ({"dataset": "news"}, "Unknown dataset"),
             ({"dataset": "channel"}, "channel_ids is missing"),
             ({"dataset": "channel", "channel_ids": "[]"}, "channel_ids is empty"),
-            ({"channel_ids": ["AAAA"]}, "not with 'application'"),
+            ({"channel_ids": ["AAAA"]}, "not for 'application'"),
             ({"output_format": "xlsx"}, "output_format must be one of"),
             ({"output_format": "jsonl"}, "contradicts the suffix"),
             ({"path": "/tmp/x.xlsx"}, "does not say its format"),
