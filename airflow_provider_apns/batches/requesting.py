@@ -134,8 +134,8 @@ class _OldExports:
     def tell(self) -> None:
         if self._oldest is not None:
             log.info(
-                "Apple answers with %s made earlier, the oldest at %s UTC. The same request gets the same export for 24 "
-                "hours, so what Apple has counted since is missing.",
+                "Apple answers with %s made earlier, the oldest at %s UTC. The same request gets the same export "
+                "for 24 hours, so it lacks what Apple has counted since.",
                 "an export" if self._count == 1 else f"{self._count:,} exports",
                 f"{self._oldest:%Y-%m-%d %H:%M}",
             )
