@@ -13,8 +13,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     Run a command.
 
-    :param arguments: the command line; the process's own if it is missing.
-    :return: the exit code: 0 if the path is complete, 1 if days are missing or lost, 2 if the path cannot be looked at.
+    :param arguments: the command line; by default, the process's own.
+    :return: the exit code: 0 if the path is complete, 1 if days are missing or lost, 2 if the path cannot be read.
     """
     options = _parser().parse_args(arguments)
     try:
@@ -33,8 +33,8 @@ def _parser() -> argparse.ArgumentParser:
         "Exit with 1 if days are missing or lost, so that cron or CI can ask whether the last month is complete.",
     )
     command.add_argument("path", help="the path of ApnsToObjectStorageOperator, with {date}")
-    command.add_argument("--dataset", default="application", help="what {dataset} in the path stands for")
-    command.add_argument("--app-id", default="", help="what {app_id} in the path stands for")
+    command.add_argument("--dataset", default="application", help="the value of {dataset} in the path")
+    command.add_argument("--app-id", default="", help="the value of {app_id} in the path")
     command.add_argument("--settle-days", type=int, default=3, help="the operator's settle_days")
     command.add_argument("--object-storage-conn-id", help="the store's connection, if the path does not name it")
     return parser

@@ -1,4 +1,4 @@
-"""What differs between Airflow versions, in one place; the rest is ``apache-airflow-providers-common-compat``'s."""
+"""The differences between Airflow versions that ``apache-airflow-providers-common-compat`` does not cover."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _AIRFLOW = tuple(map(int, _airflow_version.split(".")[:2]))
-# The oldest common-compat that is accepted has neither this nor `mask_secret`.
+# The oldest supported common-compat has neither this nor `mask_secret`.
 AIRFLOW_V_3_3_PLUS = _AIRFLOW >= (3, 3)
 
 
@@ -26,7 +26,7 @@ def mask_secret(secret: str) -> None:
 
 
 def gauge(name: str, value: float, tags: dict[str, str]) -> None:
-    """Set one of Airflow's metrics, wherever this version of Airflow has them."""
+    """Set one of Airflow's metrics."""
     for module in ("airflow.sdk.observability.stats", "airflow.observability.stats", "airflow.stats"):
         with suppress(ImportError, AttributeError):
             stats: Any = import_module(module)
@@ -35,19 +35,19 @@ def gauge(name: str, value: float, tags: dict[str, str]) -> None:
 
 
 def is_deferral_timeout(next_method: str, next_kwargs: Mapping[str, Any] | None) -> bool:
-    """Tell whether a task is resumed because its trigger's time is up, which Airflow 2 puts in other words."""
+    """Tell whether a task resumes because its trigger timed out, which Airflow 2 words differently."""
     errors = ("Trigger timeout", "Trigger/execution timeout")
     return next_method == "__fail__" and (next_kwargs or {}).get("error") in errors
 
 
 def deferral_limit(task: BaseOperator, timeout: float) -> float:
     """
-    Return after how many seconds Airflow ends a task's deferral.
+    Return the number of seconds after which Airflow ends a task's deferral.
 
-    Airflow 2 holds a deferral to ``execution_timeout``, too.
+    Airflow 2 applies ``execution_timeout`` to a deferral, too.
 
     :param task: the task.
-    :param timeout: what it deferred itself for, in seconds.
+    :param timeout: the deferral's own timeout, in seconds.
     """
     if task.execution_timeout is None or _AIRFLOW >= (3, 0):
         return timeout
@@ -58,8 +58,8 @@ async def read_connection(conn_id: str, read: Callable[[Connection], T]) -> T:
     """
     Look up a connection and read it, without blocking the event loop.
 
-    Airflow 3.1 brought ``BaseHook.aget_connection``; before it, the lookup runs in a thread. The reading does so on all
-    versions: as soon as a secret is seen, Airflow tells its supervisor, and on an event loop Airflow 3.0 fails at that.
+    ``BaseHook.aget_connection`` exists since Airflow 3.1; before, the lookup runs in a thread. The connection is read
+    in a thread on all versions: reading it masks its secrets, and Airflow 3.0 cannot do that on an event loop.
 
     :param conn_id: the connection.
     :param read: what reads it.
@@ -69,9 +69,9 @@ async def read_connection(conn_id: str, read: Callable[[Connection], T]) -> T:
     from asgiref.sync import sync_to_async
 
     hook_class: Any = BaseHook
-    # Without arguments: where the caller handles an exception, asgiref adds a frame with them to its traceback.
+    # Functions without arguments: asgiref would add a frame with the arguments to a traceback.
     if hasattr(hook_class, "aget_connection"):
-        # Where `dag.test()` runs a trigger, this lookup does not reach Airflow's database; the other one does.
+        # In `dag.test()`, this lookup does not reach Airflow's database; the other one does.
         with suppress(AirflowNotFoundException):
             connection: Connection = await hook_class.aget_connection(conn_id)
             return await sync_to_async(lambda: read(connection))()
@@ -80,18 +80,18 @@ async def read_connection(conn_id: str, read: Callable[[Connection], T]) -> T:
 
 def first_start(task: BaseOperator, context: Context) -> datetime | None:
     """
-    Tell when a task was first started, its retries included, but not what was before it was cleared.
+    Return when a task first started: its first try since it was last cleared.
 
-    Airflow 3.0 to 3.2 tell a worker nothing of the tries before; there, the answer is always ``None``.
+    Airflow 3.0 to 3.2 do not tell a worker about earlier tries, so the result is always ``None`` there.
 
     :param task: the running task.
     :param context: its context.
-    :return: ``None`` if this is the first start.
+    :return: the time, or ``None`` if this is the first start.
     """
     if "ti" not in context:
         return None
     ti: Any = context["ti"]
-    # As Airflow counts: a task that is cleared may be tried as often again.
+    # Airflow counts tries on when a task is cleared, and raises max_tries.
     first_try = (ti.max_tries or 0) - (task.retries or 0) + 1
     if _AIRFLOW < (3, 0):
         return _first_start_in_history(ti, first_try) if ti.try_number > first_try else None
@@ -106,7 +106,7 @@ def first_start(task: BaseOperator, context: Context) -> datetime | None:
 
 
 def _first_start_in_history(ti: Any, first_try: int) -> datetime | None:
-    """Ask Airflow 2's database, which a worker has, too."""
+    """Read Airflow 2's database, which a worker can reach."""
     from airflow.utils.session import create_session
     from sqlalchemy import func, select
 
@@ -120,15 +120,15 @@ def _first_start_in_history(ti: Any, first_try: int) -> datetime | None:
 
 
 def sends_events(outlet: object) -> bool:
-    """Tell whether an outlet is an asset, an alias or a reference to one; for lineage, tasks may have others, too."""
+    """Tell whether an outlet is an asset, an alias or a reference; a task may have other outlets, for lineage."""
     from airflow.providers.common.compat.sdk import AssetAlias
 
-    # What they have in common has other names in Airflow 2.
+    # Their base class has another name in Airflow 2.
     return isinstance(outlet, AssetAlias.__bases__)
 
 
 def alias_event_extra(extra: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the extra of an alias' asset event: Airflow before 3.1 fails where it has lists, so they become text."""
+    """Return the extra of an alias' asset event. Before Airflow 3.1 it must not have lists, so they become text."""
     if _AIRFLOW >= (3, 1):
         return dict(extra)
     return {name: ",".join(value) if isinstance(value, list) else value for name, value in extra.items()}

@@ -1,4 +1,4 @@
-"""Which arguments of a task are known when the DAG is parsed."""
+"""Which of a task's arguments are known when the DAG is parsed."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ def has_template(text: str) -> bool:
 
 
 def is_known(value: object) -> bool:
-    """Whether a value is what the task will get: no template, and no output of another task."""
+    """Whether a value is final: neither a template nor another task's output."""
     return value is None or (isinstance(value, str) and not has_template(value))

@@ -1,4 +1,4 @@
-"""What OpenLineage is told of a finished task: Apple's dataset as input, each written object as output."""
+"""A finished task's lineage for OpenLineage: Apple's dataset as input, each written object as output."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 def lineage_of(source: str, objects: Iterable[Download]) -> OperatorLineage[Any, Any]:
     """
-    Describe a task's input and outputs; called by Airflow's openlineage provider, which is then installed.
+    Describe a task's input and outputs. Only Airflow's openlineage provider calls this.
 
-    :param source: what was exported, such as ``com.example.app/broadcastapplicationmetric``.
-    :param objects: what was written.
+    :param source: the app and the dataset, such as ``com.example.app/broadcastapplicationmetric``.
+    :param objects: the objects that were written.
     """
     from airflow.providers.common.compat.openlineage.facet import (
         InputDataset,

@@ -1,4 +1,4 @@
-"""Publishing an object whole or not at all, on any fsspec file system."""
+"""Reading objects, and writing them whole or not at all, on any fsspec file system."""
 
 from __future__ import annotations
 
@@ -45,18 +45,18 @@ def object_path(path: str | ObjectStoragePath, conn_id: str | None = None) -> Ob
 
     :param path: a URL such as ``s3://conn_id@bucket/key`` or ``file:///tmp/x.csv``, or a local path.
     :param conn_id: the object store's connection, if the URL does not name it.
-    :raises ApnsStorageError: if it names no object, or its file system or connection is not there.
+    :raises ApnsStorageError: if it does not name an object, or its file system or connection is missing.
     """
     from airflow.providers.common.compat.sdk import AirflowException, ObjectStoragePath
 
     if not isinstance(path, (str, os.PathLike, ObjectStoragePath)):
-        raise ApnsStorageError(f"path must be a text, not {type(path).__name__}: {path!r:.80}.")
+        raise ApnsStorageError(f"path must be a string, not {type(path).__name__}: {path!r:.80}.")
     text = str(path)
     if has_template(text):
         raise ApnsStorageError(f"path {text!r} has a template in it that Airflow has not rendered.")
     if not text.strip() or text.endswith("/"):
         raise _names_no_object(text)
-    # gcsfs would look up the bucket's layout first: one more right, and a minute's wait where that is out of reach.
+    # Otherwise, gcsfs first looks up the bucket's layout, which needs another right, and may wait for a minute.
     os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
     try:
         if not isinstance(path, ObjectStoragePath):
@@ -70,18 +70,18 @@ def object_path(path: str | ObjectStoragePath, conn_id: str | None = None) -> Ob
         raise ApnsStorageError(f"path {text!r} cannot be used: {error}.") from error
     if _puts_objects(fs) and "/" not in path.path.strip("/"):
         raise _names_no_object(text)
-    if path.path.rpartition("/")[2] != text.rpartition("/")[2]:  # of ? and # at its end, or both in it, a part is lost
-        raise ApnsStorageError(f"path {text!r} cannot be used: Airflow takes it for {path}. Give it another name.")
+    if path.path.rpartition("/")[2] != text.rpartition("/")[2]:  # Airflow drops a part after some ? and #.
+        raise ApnsStorageError(f"path {text!r} cannot be used: Airflow reads it as {path}. Choose another name.")
     return path
 
 
 def _names_no_object(text: str) -> ApnsStorageError:
-    return ApnsStorageError(f"path {text!r} names no object: give a full path such as s3://bucket/key.csv.")
+    return ApnsStorageError(f"path {text!r} does not name an object: give a full path such as s3://bucket/key.csv.")
 
 
 @cache
 def _check_connection(conn_id: str) -> None:
-    """Look a connection up: for S3, Airflow would go on without one that is not there."""
+    """Check that a connection exists: for S3, Airflow would go on without it."""
     from airflow.providers.common.compat.sdk import BaseHook
 
     BaseHook.get_connection(conn_id)
@@ -91,30 +91,30 @@ def check_free(path: ObjectStoragePath, overwrite: bool) -> None:
     """
     Check that an object may be written.
 
-    :raises ApnsStorageError: if it is there already and ``overwrite`` is false.
+    :raises ApnsStorageError: if it exists and ``overwrite`` is false.
     """
     if not overwrite and path.exists():
-        raise ApnsStorageError(f"{path} exists already and overwrite is false: remove it, or set overwrite=True.")
+        raise ApnsStorageError(f"{path} already exists, and overwrite is false: remove it, or set overwrite=True.")
 
 
 def read(path: ObjectStoragePath) -> bytes | None:
     """
-    Return an object's content, or ``None`` where there is none.
+    Return an object's content, or ``None`` if there is no object.
 
-    Who may only write an object cannot know what is there: that it is not read, is told in the log.
+    Without the right to read it, the content is unknown: the result is ``None``, and the log says so.
     """
     try:
         return fetch(path)
     except PermissionError as error:
-        log.warning("%s may not be read (%s), so stored rows that this run does not bring are replaced.", path, error)
+        log.warning("%s cannot be read (%s), so rows that this run does not have are not kept.", path, error)
         return None
 
 
 def fetch(path: ObjectStoragePath) -> bytes | None:
     """
-    Return an object's content, or ``None`` where there is none.
+    Return an object's content, or ``None`` if there is no object.
 
-    :raises PermissionError: if it may not be read.
+    :raises PermissionError: without the right to read it.
     """
     try:
         content: bytes = path.fs.cat_file(path.path)
@@ -128,7 +128,7 @@ def fetch(path: ObjectStoragePath) -> bytes | None:
 
 
 def _is_refusal(error: Exception) -> bool:
-    """Tell whether a store refused to do what it was asked for; Azure's and Google's have no class for that."""
+    """Tell whether the store denied access; Azure's and Google's libraries have no class for that."""
     return getattr(error, "status_code", None) in (401, 403) or str(error).startswith("Forbidden")
 
 
@@ -138,14 +138,14 @@ def _detail(error: Exception) -> str:
 
 def publish(path: ObjectStoragePath, data: bytes, content_type: str) -> Download:
     """
-    Write an object that readers see whole or not at all, whatever dies when.
+    Write an object that readers see whole or not at all, even if the process dies.
 
-    An object store shows an object when its one request is complete, and needs the right to write that object, and no
-    other. On a file system, the object is written beside, synced and renamed.
+    On an object store, the object is written in one request, which needs only the right to write that object. On a
+    file system, it is written to a temporary file in the same folder, synced, and renamed.
 
-    :param path: the destination; what is there is replaced.
-    :param data: its content.
-    :param content_type: what it is, for stores that keep that.
+    :param path: the destination; an existing object is replaced.
+    :param data: the content.
+    :param content_type: the content's media type, for stores that keep one.
     :raises ApnsStorageError: if the destination is a folder.
     :raises ApnsWriteError: if it cannot be written.
     """
@@ -153,7 +153,7 @@ def publish(path: ObjectStoragePath, data: bytes, content_type: str) -> Download
         _write(path.fs, path.path, data, content_type)
     except ApnsError:
         raise
-    except Exception as error:  # Each store has errors of its own, with no class in common.
+    except Exception as error:  # Each store has its own errors; they have no base class in common.
         raise ApnsWriteError(f"{path} could not be written: {_detail(error)}.") from error
     _report_lineage(path)
     return Download(str(path), len(data), hashlib.sha256(data).hexdigest())
@@ -162,7 +162,7 @@ def publish(path: ObjectStoragePath, data: bytes, content_type: str) -> Download
 def _write(fs: Any, target: str, data: bytes, content_type: str) -> None:
     if getattr(fs, "local_file", False):
         _write_local_file(target, data)
-    elif hasattr(fs, "service_client"):  # the file system of adlfs
+    elif hasattr(fs, "service_client"):  # adlfs
         _write_azure_blob(fs, target, data, content_type)
     elif _puts_objects(fs):
         fs.pipe_file(target, data, **_content_type_argument(fs, content_type))
@@ -171,7 +171,7 @@ def _write(fs: Any, target: str, data: bytes, content_type: str) -> None:
 
 
 def _puts_objects(fs: Any) -> bool:
-    """Tell whether a file system has its own way to write an object: in one request, as object stores do."""
+    """Tell whether a file system writes an object in one request, as object stores do: it has its own method for it."""
     base: Any = import_module("fsspec.asyn")
     if isinstance(fs, base.AsyncFileSystem):
         return type(fs)._pipe_file is not base.AsyncFileSystem._pipe_file
@@ -179,13 +179,13 @@ def _puts_objects(fs: Any) -> bool:
 
 
 def _content_type_argument(fs: Any, content_type: str) -> dict[str, str]:
-    if hasattr(fs, "call_s3"):  # the file system of s3fs
+    if hasattr(fs, "call_s3"):  # s3fs
         return {"ContentType": content_type}
     return {"content_type": content_type} if "gs" in fs.protocol else {}
 
 
 def _write_azure_blob(fs: Any, target: str, data: bytes, content_type: str) -> None:
-    """Write past adlfs, which takes a name with brackets for a URL, and fails on it after it has written it."""
+    """Write without adlfs, which writes a name with brackets and then fails."""
     azure: Any = import_module("azure.storage.blob")
     container, _, name = target.lstrip("/").partition("/")
 
@@ -198,7 +198,7 @@ def _write_azure_blob(fs: Any, target: str, data: bytes, content_type: str) -> N
 
 
 def _write_local_file(target: str, data: bytes) -> None:
-    path = os.path.realpath(target)  # A symbolic link stays one.
+    path = os.path.realpath(target)  # Follows a symbolic link.
     if os.path.isdir(path):
         raise ApnsStorageError(f"{target} is a folder: give the full path of the object.")
     folder = os.path.dirname(path)
@@ -219,7 +219,7 @@ def _write_local_file(target: str, data: bytes) -> None:
 
 
 def _write_remote_file(fs: Any, target: str, data: bytes) -> None:
-    if fs.isdir(target):  # A move would end inside of it.
+    if fs.isdir(target):  # A move would put the file into it.
         raise ApnsStorageError(f"{target} is a folder: give the full path of the object.")
     folder, slash, _ = target.rpartition("/")
     if folder:
@@ -230,13 +230,13 @@ def _write_remote_file(fs: Any, target: str, data: bytes) -> None:
             file.write(data)
         fs.mv(beside, target)
     except BaseException:
-        with suppress(Exception):  # A store that has failed may fail again; the first failure is the one to tell of.
+        with suppress(Exception):  # If this fails, too, the first failure is the one to report.
             fs.rm_file(beside)
         raise
 
 
 def _name_beside() -> str:
-    # Hidden, and short: the object's own name may be as long as a name can be.
+    # Hidden, and short: the object's own name may already have the longest length that is allowed.
     return f".apns-{uuid.uuid4().hex}.part"
 
 

@@ -1,4 +1,4 @@
-"""The transport for workers, over requests."""
+"""The hook for workers, over requests."""
 
 from __future__ import annotations
 
@@ -43,16 +43,16 @@ _NETWORK_ERRORS = (requests.RequestException, urllib3.exceptions.HTTPError, OSEr
 
 class ApnsHook(BaseHook):
     """
-    Talks to Apple's data export API from a worker.
+    Calls Apple's data export API from a worker.
 
-    Transient failures (no connection, 408, 429, 5xx, an answer that is not the documented one) are tried again, with
-    exponential backoff and jitter, obeying ``Retry-After``. Requesting an export again is safe: Apple returns the same
-    status URL for 24 hours.
+    The hook retries transient failures (no connection, 408, 429, 5xx, an undocumented answer) with exponential backoff
+    and jitter, and obeys ``Retry-After``. Requesting an export again is safe: for 24 hours, Apple returns the same
+    status URL.
 
     :param apns_conn_id: the :ref:`connection <howto/connection:apns>`: one data export token, so one app and
         one dataset.
-    :param max_bytes: the largest decompressed report to download, a guard against decompression bombs.
-    :param max_tries: how often a request is tried.
+    :param max_bytes: the largest decompressed report, a guard against decompression bombs.
+    :param max_tries: how many times to try a request.
     """
 
     conn_name_attr = "apns_conn_id"
@@ -62,13 +62,13 @@ class ApnsHook(BaseHook):
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Return the form's labels for Airflow older than 3.2, which does not look for them in the metadata."""
+        """Return the form's labels for Airflow before 3.2, which does not read them from the metadata."""
         behaviour = connection_form()["ui-field-behaviour"]
         return {name.replace("-", "_"): value for name, value in behaviour.items()}
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Return the form's further fields for Airflow older than 3.2."""
+        """Return the form's extra fields for Airflow before 3.2."""
         return connection_form_widgets()
 
     def __init__(
@@ -84,8 +84,8 @@ class ApnsHook(BaseHook):
         """
         The connection's content.
 
-        :raises ApnsConnectionError: if there is none, or it is incomplete.
-        :raises ApnsTokenError: if the token says that it has expired.
+        :raises ApnsConnectionError: if the connection is missing or incomplete.
+        :raises ApnsTokenError: if the token has expired.
         """
         account = load_account(self.get_connection, self.apns_conn_id)
         account.claims.check_expiry(utc_now(), self.apns_conn_id)
@@ -93,7 +93,7 @@ class ApnsHook(BaseHook):
 
     @property
     def token_expires_at(self) -> datetime | None:
-        """When the data export token expires (UTC); ``None`` if it does not tell."""
+        """When the data export token expires (UTC); ``None`` if it does not say."""
         return self.account.claims.expires_at
 
     def warn_of_expiry(self) -> None:
@@ -102,13 +102,13 @@ class ApnsHook(BaseHook):
             self.log.warning(notice)
 
     def get_conn(self) -> requests.Session:
-        """Return the HTTP session, which knows no token: each request brings its own headers."""
+        """Return the HTTP session. It does not hold the token: each request has its own headers."""
         return self._session
 
     @cached_property
     def _session(self) -> requests.Session:
         session = requests.Session()
-        session.trust_env = False  # A netrc entry must not add credentials; proxies and certificates are set here.
+        session.trust_env = False  # A netrc file must not add credentials; proxies and certificates are set here.
         session.verify = environment.ca_bundle()
         session.mount("https://", VerbatimAdapter())
         session.mount("http://", VerbatimAdapter())
@@ -126,14 +126,14 @@ class ApnsHook(BaseHook):
         """
         Ask Apple to build a report.
 
-        Asking the same again within 24 hours gives the same export.
+        The same request within 24 hours gets the same export.
 
-        :param dataset: ``application``, ``channel`` or ``delivery``, or Apple's own name of it.
+        :param dataset: ``application``, ``channel`` or ``delivery``, or Apple's own name for it.
         :param first_day: first day, ``yyyy-MM-dd``, at most 30 days ago (UTC).
-        :param last_day: last day, included; later than the first, and over (UTC).
-        :param channel_id: base64; for the channel dataset, and only for it.
+        :param last_day: last day, included; later than the first, and in the past (UTC).
+        :param channel_id: the channel in base64, for the channel dataset only.
         :param app_id: bundle identifier, if not the connection's.
-        :param url_expires_in_minutes: how long a download URL lasts, 20 to 60.
+        :param url_expires_in_minutes: how many minutes a download URL is valid, 20 to 60.
         :return: the export, still being built.
         :raises ApnsInvalidRequestError: if an argument breaks one of Apple's rules; nothing is sent.
         :raises ApnsError: see :mod:`airflow_provider_apns.exceptions`.
@@ -143,7 +143,7 @@ class ApnsHook(BaseHook):
         return self.request(ExportRequest(Dataset.parse(dataset), days, channel_id, url_expires_in_minutes), app_id)
 
     def request(self, request: ExportRequest, app_id: str | None = None) -> Export:
-        """Ask Apple to build a report, as :meth:`request_export` does."""
+        """Ask Apple to build a report; see :meth:`request_export`."""
         app = self.account.resolve_app_id(app_id)
         return self._carry_out(lambda account: exchanges.request_export(account, request, app))
 
@@ -152,7 +152,7 @@ class ApnsHook(BaseHook):
         Ask for an export's status.
 
         :param status_url: what :meth:`request_export` returned.
-        :return: the export; with a new download URL, if it is ready.
+        :return: the export, with a new download URL if it is ready.
         :raises ApnsError: see :mod:`airflow_provider_apns.exceptions`.
         """
         return self._carry_out(lambda account: exchanges.get_export(account, status_url))
@@ -168,13 +168,13 @@ class ApnsHook(BaseHook):
         """
         Download a report, byte for byte as Apple built it.
 
-        The object appears at its destination only when it is whole, and known to be a CSV of Apple's.
+        The object appears at its destination only when it is whole, and has been checked to be Apple's CSV.
 
         :param status_url: what :meth:`request_export` returned.
-        :param path: where to write: any ``ObjectStoragePath``, its URL, or a local path.
-        :param dataset: the dataset that the report must be of; any of Apple's by default.
-        :param overwrite: whether to replace an object that exists.
-        :return: path, size in bytes and SHA-256 of what was written.
+        :param path: the destination: an ``ObjectStoragePath``, its URL, or a local path.
+        :param dataset: the report's dataset, to be checked; by default, any.
+        :param overwrite: whether to replace an existing object.
+        :return: path, size in bytes, and SHA-256 of the object.
         :raises ApnsError: see :mod:`airflow_provider_apns.exceptions`.
         """
         expected = Dataset.parse(dataset) if dataset else None
@@ -185,10 +185,10 @@ class ApnsHook(BaseHook):
 
     def list_channels(self, app_id: str | None = None) -> list[str]:
         """
-        List the channels that an app has now.
+        List an app's current channels.
 
-        This asks another service, over HTTP/2, with the key in the connection's extra (``key_id`` and
-        ``private_key``). It needs the extra ``channels``. A deleted channel is not on the list.
+        This calls another service of Apple's over HTTP/2, with the key in the connection's extra (``key_id`` and
+        ``private_key``). It needs the package's extra ``channels``. Deleted channels are not listed.
 
         :param app_id: bundle identifier, if not the connection's.
         :return: the channel ids.
@@ -202,7 +202,7 @@ class ApnsHook(BaseHook):
                 f"Listing channels needs a package that is not installed ({error}): "
                 "pip install 'airflow-provider-apns[channels]'."
             ) from error
-        # Even with an expired data export token, or the channels that are deleted meanwhile would be lost.
+        # Not self.account, which refuses an expired data export token: channels deleted meanwhile would be lost.
         account = load_account(self.get_connection, self.apns_conn_id)
         return list(channels.list_channels(account, app_id, self.max_tries))
 
@@ -237,7 +237,7 @@ class ApnsHook(BaseHook):
         try:
             prepared = requests.Request(request.method, request.server, request.headers, data=request.body).prepare()
             with sending(request.target):
-                # Not session.send, which keeps cookies, and reads all of a redirect even where it follows none.
+                # Not session.send, which keeps cookies, and reads the whole body of a redirect.
                 return self._session.get_adapter(request.server).send(
                     prepared,
                     stream=True,
@@ -248,18 +248,18 @@ class ApnsHook(BaseHook):
         except _NETWORK_ERRORS as error:
             failure: BaseException = network_failure(request, error, proxy=environment.shown(proxy), handled=handled)
         except BaseException as error:
-            # An interruption, such as that of execution_timeout: it remains what it is, but without the libraries'
-            # frames, whose local variables have the token.
+            # An interruption, such as by execution_timeout: raise it without the libraries' frames, whose local
+            # variables hold the token.
             error.__context__ = None
             failure = error.with_traceback(None)
-        # Outside of the handler: the library's error must not be chained to ours.
+        # Outside the handler, so that the library's error is not chained to ours.
         raise failure
 
     def test_connection(self) -> tuple[bool, str]:
         """
         Try the connection, for the Test button and ``airflow connections test``.
 
-        :return: whether it works, and a text that says so or tells what to do.
+        :return: whether it works, and a message that says so or what to do.
         """
         self.max_tries = 1
         try:
@@ -267,7 +267,7 @@ class ApnsHook(BaseHook):
             app_id = self.account.resolve_app_id(None)
         except ApnsError as error:
             return False, str(error)
-        except Exception as error:  # Whatever it is, the person at the form wants to read it.
+        except Exception as error:  # The person at the form needs to read any error.
             return False, f"{type(error).__name__}: {error}"
         until = f" It expires on {self.token_expires_at:%Y-%m-%d}." if self.token_expires_at else ""
         team_id = self.account.team_id
@@ -278,12 +278,12 @@ class ApnsHook(BaseHook):
 
 
 def _chunks(response: requests.Response, request: HttpRequest) -> Iterator[bytes]:
-    """Give the body as it comes over the wire."""
+    """Yield the body as it comes over the wire."""
     stream = response.raw.stream(_CHUNK, decode_content=False)
     while True:
         try:
             chunk = next(stream, None)
-        except (*_NETWORK_ERRORS, ValueError) as error:  # http.client's, of a chunk with a length below zero
+        except (*_NETWORK_ERRORS, ValueError) as error:  # http.client raises it for a chunk with a negative length
             failure = broken_off(request, error)
         else:
             if chunk is None:

@@ -1,4 +1,4 @@
-"""The transport for event loops, over aiohttp."""
+"""The hook for event loops, over aiohttp."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ _NETWORK_ERRORS = (aiohttp.ClientError, OSError, asyncio.TimeoutError)
 
 class ApnsAsyncHook(BaseHook):
     """
-    Talks to Apple's data export API from an event loop; the rules are those of :class:`~.apns.ApnsHook`.
+    Calls Apple's data export API from an event loop, by the same rules as :class:`~.apns.ApnsHook`.
 
-    Use it as an asynchronous context manager. A 429 or 503 makes all requests of the hook wait, not only the one
-    that got it.
+    Use it as an asynchronous context manager. After a 429 or 503, all requests of the hook wait, not only the refused
+    one.
 
     :param apns_conn_id: the connection.
     :param max_bytes: the largest decompressed report to download.
-    :param account: the connection's content, as a worker has read it before the event loop started. Once Apple refuses
-        its token, the connection is read in the way of a worker again, not in that of the triggerer.
+    :param account: the connection's content, which a worker reads before it starts the event loop. If Apple refuses
+        the token, the hook reads the connection again as a worker does, not as the triggerer does.
     """
 
     def __init__(
@@ -66,10 +66,10 @@ class ApnsAsyncHook(BaseHook):
 
     async def get_account(self) -> Account:
         """
-        Return the connection's content, looked up once.
+        Return the connection's content, which is looked up once.
 
-        :raises ApnsConnectionError: if there is none, or it is incomplete.
-        :raises ApnsTokenError: if the token says that it has expired.
+        :raises ApnsConnectionError: if the connection is missing or incomplete.
+        :raises ApnsTokenError: if the token has expired.
         """
         async with self._looking_up:
             if self._account is None:
@@ -85,7 +85,7 @@ class ApnsAsyncHook(BaseHook):
             return await aload_account(self.apns_conn_id)
         except ApnsError as error:
             failure = error.with_traceback(None)
-        # Outside of the handler: the frames of the thread have the password.
+        # Outside the handler, so that the thread's frames, which hold the password, are not chained.
         raise failure
 
     async def request_export(self, request: ExportRequest, app_id: str | None = None) -> Export:
@@ -102,7 +102,7 @@ class ApnsAsyncHook(BaseHook):
         Download a report, and read it.
 
         :param status_url: the export.
-        :param dataset: the dataset that it must be.
+        :param dataset: the expected dataset.
         :raises ApnsError: see :mod:`airflow_provider_apns.exceptions`.
         """
         return await self._carry_out(lambda account: download_report(account, status_url, dataset, self.max_bytes))
@@ -122,6 +122,8 @@ class ApnsAsyncHook(BaseHook):
             await asyncio.sleep(delay)
 
     async def _pass_pause(self) -> None:
+        if not self._paused_until:
+            return
         while (delay := self._paused_until - asyncio.get_running_loop().time()) > 0:
             await asyncio.sleep(spread(delay))
 
@@ -143,7 +145,7 @@ class ApnsAsyncHook(BaseHook):
         answer = None
         while True:
             try:
-                request = exchange.send(answer)  # type: ignore[arg-type]  # None begins it
+                request = exchange.send(answer)  # type: ignore[arg-type]  # None starts it
             except StopIteration as end:
                 result: T = end.value
                 return result
@@ -176,19 +178,19 @@ class ApnsAsyncHook(BaseHook):
         except _NETWORK_ERRORS as error:
             failure: BaseException = network_failure(request, error, proxy=environment.shown(proxy), handled=handled)
         except BaseException as error:
-            # A cancellation: it remains what it is, but without the library's frames, whose variables have the token.
+            # A cancellation: raise it without the library's frames, whose local variables hold the token.
             error.__context__ = None
             failure = error.with_traceback(None)
-        # Outside of the handler: the library's error quotes the URL, and must not be chained to ours. `from None`,
-        # since a task written in Python, not C, runs all of its coroutine within a handler of its own.
+        # Outside the handler, so that the library's error, which quotes the URL, is not chained to ours. `from None`,
+        # because asyncio's pure-Python task runs the coroutine within an exception handler.
         raise failure from None
 
 
 async def _next_chunk(response: aiohttp.ClientResponse, request: HttpRequest) -> bytes:
-    """Return what has come since; nothing at the end."""
+    """Return the bytes that have come since the last call; none at the end."""
     try:
         return await response.content.readany()
     except _NETWORK_ERRORS as error:
         failure = broken_off(request, error)
-    # Outside of the handler: the library's error is not to be chained to ours.
+    # Outside the handler, so that the library's error is not chained to ours.
     raise failure from None

@@ -1,4 +1,4 @@
-"""The transport for Apple's channel-management API, which speaks HTTP/2 only: over httpx."""
+"""The transport for Apple's channel-management API, which speaks only HTTP/2, over httpx."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
-import h2  # noqa: F401 - httpx asks for it late
+import h2  # noqa: F401 - httpx imports it late
 import httpx
 
 from airflow_provider_apns import _compat
@@ -29,18 +29,18 @@ if TYPE_CHECKING:
 
 _NETWORK_ERRORS = (httpx.HTTPError, OSError)
 
-# hpack logs each header that it encodes at DEBUG: the token, readable and in a coding that no mask knows.
+# At DEBUG, hpack logs each header, and so the token, also in an encoding that no mask recognizes.
 for _name in ("hpack.hpack", "hpack.table"):
     logging.getLogger(_name).addFilter(lambda record: False)
 
 
 def list_channels(account: Account, app_id: str | None, max_tries: int) -> tuple[str, ...]:
     """
-    List the channels that an app has now; see :meth:`ApnsHook.list_channels`.
+    List an app's current channels; see :meth:`ApnsHook.list_channels`.
 
     :param account: the connection's content.
     :param app_id: bundle identifier, if not the connection's.
-    :param max_tries: how often the request is tried.
+    :param max_tries: how many times to try the request.
     """
     app = account.resolve_app_id(app_id)
     token = provider_token(account, utc_now())
@@ -52,7 +52,7 @@ def list_channels(account: Account, app_id: str | None, max_tries: int) -> tuple
 
 
 class _Http2Context(ssl.SSLContext):
-    """Offers HTTP/2 alone: httpcore would offer HTTP/1.1 beside it, even where it does not speak it."""
+    """Offers only HTTP/2: httpcore would also offer HTTP/1.1, even if it must not use it."""
 
     def set_alpn_protocols(self, alpn_protocols: object) -> None:
         super().set_alpn_protocols(["h2"])
@@ -93,8 +93,8 @@ def _ask(client: httpx.Client, proxy: Secret | None, request: HttpRequest) -> Ht
                 f"{failure} Firewalls often close this port: workers must reach {origin.host}, port {origin.port}."
             )
     except BaseException as error:
-        # An interruption: it remains what it is, but without the libraries' frames, whose variables have the token.
+        # An interruption: raise it without the libraries' frames, whose local variables hold the token.
         error.__context__ = None
         failure = error.with_traceback(None)
-    # Outside of the handler: the library's error must not be chained to ours.
+    # Outside the handler, so that the library's error is not chained to ours.
     raise failure

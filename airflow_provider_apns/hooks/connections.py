@@ -1,4 +1,4 @@
-"""Airflow connections of type ``apns``: how they are read, and the form to fill them in."""
+"""Airflow connections of type ``apns``: reading them, and their form."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def connection_form() -> dict[str, Any]:
 
 
 def connection_form_widgets() -> dict[str, Any]:
-    """Return the form's fields as Airflow older than 3.2 wants them."""
+    """Return the form's fields as Airflow before 3.2 needs them."""
     widgets: Any = import_module("flask_appbuilder.fieldwidgets")
     fields: Any = import_module("wtforms")
 
@@ -46,7 +46,7 @@ def connection_form_widgets() -> dict[str, Any]:
 
 def read_account(connection: Connection, conn_id: str) -> Account:
     """
-    Read a connection, and mask its token and its key in all logs.
+    Read a connection, and mask its token and its key in the logs.
 
     :raises ApnsConnectionError: naming the field that is missing or wrong.
     """
@@ -66,32 +66,32 @@ def read_account(connection: Connection, conn_id: str) -> Account:
         for secret in (str(account.token), *secrets_of(account.private_key)):
             _compat.mask_secret(secret)
         return account
-    # Neither that frame nor this one may show the password as a local variable.
+    # No frame may show the password as a local variable.
     del connection
     raise failure
 
 
 def load_account(look_up: Callable[[str], Connection], conn_id: str) -> Account:
     """
-    Look up a connection in the way of a worker, and read it.
+    Look up a connection as a worker does, and read it.
 
     :param look_up: Airflow's ``get_connection``.
     :param conn_id: the connection.
-    :raises ApnsConnectionError: if there is none, or naming the field that is missing or wrong.
+    :raises ApnsConnectionError: if there is no such connection; or naming the field that is missing or wrong.
     """
     with explaining_absence(conn_id):
         return read_account(look_up(conn_id), conn_id)
 
 
 async def aload_account(conn_id: str) -> Account:
-    """Look up a connection in the way of the triggerer, and read it; see :func:`load_account`."""
+    """Look up a connection as the triggerer does, and read it; see :func:`load_account`."""
     with explaining_absence(conn_id):
         return await _compat.read_connection(conn_id, lambda connection: read_account(connection, conn_id))
 
 
 @contextmanager
 def explaining_absence(conn_id: str) -> Iterator[None]:
-    """Turn Airflow's error for a connection that is not defined into one that no retry can fix."""
+    """Turn Airflow's error for an undefined connection into one that Airflow does not retry."""
     try:
         yield
     except AirflowNotFoundException:

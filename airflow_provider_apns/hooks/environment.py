@@ -1,4 +1,4 @@
-"""What the environment says about the way to the network: proxies and certificates, read once for both transports."""
+"""The environment's proxies and certificates, read in the same way for all transports."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ _PROXY = re.compile(r"(?:(?P<scheme>[a-z0-9]+)://)?(?P<login>[^/?#\s]*@)?(?P<ser
 
 def ca_bundle() -> str:
     """
-    Return the certificates to trust: those that the environment names, in the way of ``requests``, or certifi's.
+    Return the certificates to trust: those that the environment names, in the order of ``requests``, or certifi's.
 
-    :raises ApnsConfigurationError: if a variable names no file or folder.
+    :raises ApnsConfigurationError: if a variable names a file or folder that does not exist.
     """
     for variable in _CA_VARIABLES:
         if path := os.environ.get(variable):
             if not os.path.exists(path):
                 raise ApnsConfigurationError(
-                    f"The environment variable {variable} names a certificate bundle that is not there: {path}."
+                    f"The environment variable {variable} names a certificate bundle that does not exist: {path}."
                 )
             return path
     return certifi.where()
 
 
 def trusting(context: ssl.SSLContext) -> ssl.SSLContext:
-    """Let a context trust :func:`ca_bundle`, which is a file or a folder."""
+    """Make a context trust :func:`ca_bundle`, which is a file or a folder."""
     bundle = ca_bundle()
     if os.path.isdir(bundle):
         context.load_verify_locations(capath=bundle)
@@ -48,9 +48,9 @@ def trusting(context: ssl.SSLContext) -> ssl.SSLContext:
 @cache
 def proxy_for(server: str) -> Secret | None:
     """
-    Return the proxy that the environment names for a server; never one for this machine's own addresses.
+    Return the proxy that the environment names for a server; never one for loopback addresses.
 
-    As with ``curl``, a proxy without a scheme is an http one.
+    As with ``curl``, a proxy without a scheme is an http proxy.
 
     :param server: the server's origin.
     :raises ApnsConfigurationError: naming the variable that cannot work, and why.
@@ -62,7 +62,7 @@ def proxy_for(server: str) -> Secret | None:
         return None
     match = _PROXY.fullmatch(proxy.strip())
     if match is None:
-        raise ApnsConfigurationError(f"{_variable_of(proxy)} is no proxy's URL: write it as http://host:port.")
+        raise ApnsConfigurationError(f"{_variable_of(proxy)} is not a proxy URL: write it as http://host:port.")
     scheme = (match["scheme"] or "http").lower()
     if scheme not in ("http", "https"):
         raise ApnsConfigurationError(
@@ -71,7 +71,7 @@ def proxy_for(server: str) -> Secret | None:
     try:
         Origin.of(f"{scheme}://{match['server']}")
     except ValueError as error:
-        raise ApnsConfigurationError(f"{_variable_of(proxy)} is no proxy's URL: {error}.") from None
+        raise ApnsConfigurationError(f"{_variable_of(proxy)} is not a proxy URL: {error}.") from None
     return Secret(f"{scheme}://{match['login'] or ''}{match['server']}")
 
 

@@ -1,4 +1,4 @@
-"""Which dataset a token is for: Apple has no call that tells."""
+"""Finding out which dataset a token is for: Apple has no call that says so."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ if TYPE_CHECKING:
     from airflow_provider_apns.protocol.account import Account
 
 _NO_CHANNEL = "AAAAAAAAAAAAAAAAAAAAAA=="
-"""A channel that no app has: a token for the channel dataset gets 404 for it, any other 401."""
+"""A channel that no app has: for it, a token for the channel dataset gets 404, any other token 401."""
 
 
 def accepted_dataset(account: Account, request: Callable[[ExportRequest], Export], today: date) -> Dataset:
     """
-    Ask for an export of the oldest days, which are settled, of one dataset after the other.
+    Request an export of each dataset until Apple accepts one.
 
-    It shows that host, team, app and token fit together, and stands in no later request's way.
+    This shows that host, team, app and token fit together. The export is of the oldest days, which are settled, so that
+    the 24-hour rule does no harm to later requests.
 
     :param account: the connection to try.
-    :param request: asks Apple for an export.
+    :param request: requests an export.
     :param today: the current day in UTC.
-    :return: the dataset that the token is for.
-    :raises ApnsTokenError: if it is for none.
+    :return: the token's dataset.
+    :raises ApnsTokenError: if Apple accepts the token for no dataset.
     """
     oldest = Days.available(today).first + timedelta(days=1)
     days = Days(oldest, oldest + timedelta(days=1))

@@ -13,22 +13,21 @@ from airflow_provider_apns.hooks.environment import ca_bundle
 from airflow_provider_apns.protocol.retries import CONNECT_TIMEOUT, READ_TIMEOUT
 
 POOL_SIZE = 100
-"""The most connections that one event loop holds open, and so the most requests at once."""
+"""The most connections per event loop, and so the most requests at once."""
 
 MAX_HEADER_BYTES = 1 << 16
-"""The longest header, as in ``http.client``: a signed URL to be redirected to must fit in."""
+"""The longest header, as in ``http.client``: a redirect to a long signed URL must fit."""
 
 KEEP_ALIVE = 90.0
-"""Seconds that an unused connection stays open: longer than the usual time between two looks at an export."""
+"""Seconds that an idle connection stays open: longer than the usual time between two polls."""
 
 
 class SharedSession:
     """
-    The session that the hooks of one event loop share; the last one that leaves closes it.
+    The session that all hooks of an event loop share; the last hook to leave closes it.
 
-    All triggers of a triggerer thus have one pool of connections, kept alive between polls.
-
-    ``http`` is there once a hook has joined.
+    So all triggers of a triggerer share one pool of connections, which stay alive between polls. ``http`` exists once a
+    hook has joined.
     """
 
     http: aiohttp.ClientSession
@@ -39,7 +38,7 @@ class SharedSession:
 
     @classmethod
     async def join(cls) -> SharedSession:
-        """Return the running event loop's session; whoever joins has to :meth:`leave`."""
+        """Return the running event loop's session; call :meth:`leave` afterwards."""
         loop = asyncio.get_running_loop()
         shared = _shared.setdefault(loop, cls())
         shared._users += 1
@@ -53,7 +52,7 @@ class SharedSession:
         return shared
 
     async def leave(self) -> None:
-        """Close the session, if nobody else needs it."""
+        """Close the session, if no other hook uses it."""
         self._users -= 1
         if self._users:
             return
@@ -73,7 +72,7 @@ def _ssl_context() -> ssl.SSLContext:
 
 
 class _Response(aiohttp.ClientResponse):
-    """Shows itself without its URL, which can be a signed one, and without its headers."""
+    """Has a repr without its headers, and without its URL, which may be signed."""
 
     def __repr__(self) -> str:
         return f"<answer {self.status}>"

@@ -1,4 +1,4 @@
-"""What the transports for workers have in common: stepping through an exchange, and trying again."""
+"""What the synchronous transports share: stepping through an exchange, and retrying."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def step_through(exchange: Exchange[T], ask: Callable[[HttpRequest], HttpAnswer]
     """
     Carry out an exchange.
 
-    :param exchange: what to ask.
+    :param exchange: yields the requests, and receives the answers.
     :param ask: sends a request, and returns the answer.
     """
     answer = None
     while True:
         try:
-            request = exchange.send(answer)  # type: ignore[arg-type]  # None begins it
+            request = exchange.send(answer)  # type: ignore[arg-type]  # None starts it
         except StopIteration as end:
             result: T = end.value
             return result
@@ -34,11 +34,11 @@ def step_through(exchange: Exchange[T], ask: Callable[[HttpRequest], HttpAnswer]
 
 def patiently(attempt: Callable[[], T], tries: int) -> T:
     """
-    Try until it works.
+    Try until a try succeeds.
 
     :param attempt: one try.
-    :param tries: how many there are.
-    :raises ApnsError: the last failure, or one that no further try can fix.
+    :param tries: the number of tries.
+    :raises ApnsError: the last failure, or one that a retry cannot fix.
     """
     patience = Patience(tries)
     while True:

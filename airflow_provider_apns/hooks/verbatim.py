@@ -1,4 +1,4 @@
-"""An adapter of requests that sends a URL byte for byte as it was written."""
+"""An adapter for requests that sends a URL byte for byte."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _target: ContextVar[str] = ContextVar("apns_request_target")
 @contextmanager
 def sending(target: str) -> Iterator[None]:
     """
-    Send the requests within the block to a path and query that neither requests nor urllib3 may touch.
+    Send the requests in this block to a path and query that requests and urllib3 do not see.
 
-    Both normalise percent-encoding and dots, which breaks the signature of a signed URL. Both quote URLs in logs and
-    errors, too: they are to be given the server's alone.
+    Both libraries normalise percent-encoding and dots, which breaks the signature of a signed URL, and both quote URLs
+    in logs and errors. So they get the server's URL only.
 
     :param target: path and query.
     """
@@ -50,15 +50,15 @@ class _HTTPSPool(HTTPSConnectionPool):
 
 
 class VerbatimAdapter(HTTPAdapter):
-    """Sends what :func:`sending` says."""
+    """Sends requests to the target that :func:`sending` sets."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Make the pools of connections."""
+        """Create the pool manager."""
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        """Make the pools of connections through a proxy."""
+        """Create the pool manager for a proxy."""
         manager = super().proxy_manager_for(*args, **kwargs)
         manager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
         return manager

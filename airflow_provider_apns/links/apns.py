@@ -1,4 +1,4 @@
-"""Links from a task's page to Apple's console, and to the object that the task wrote."""
+"""Links on a task's page: to Apple's console, and to the object that the task wrote."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CONSOLE_URL = "https://icloud.developer.apple.com/dashboard/"
 
 
 class ApnsConsoleLink(BaseOperatorLink):
-    """To CloudKit Console, where data export tokens are made."""
+    """Leads to CloudKit Console, where data export tokens are made."""
 
     name = "CloudKit Console"
 
@@ -25,16 +25,16 @@ class ApnsConsoleLink(BaseOperatorLink):
 
 
 class ApnsStoredObjectLink(BaseOperatorLink):
-    """To the object that the task wrote, or the folder of several, in the console of S3 or Google Cloud Storage."""
+    """Leads to the object that the task wrote, or to its folder, in the console of S3 or Google Cloud Storage."""
 
     name = "Stored object"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """
-        Return the link; empty before the task has written anything, and for a store without such pages.
+        Return the link, or an empty string if the task has not written anything, or the store has no such page.
 
         :param operator: the task.
-        :param ti_key: which of its instances.
+        :param ti_key: the task instance.
         """
         from airflow.providers.common.compat.sdk import XCom
 
@@ -53,11 +53,11 @@ _OBJECT = re.compile(r"(?P<scheme>s3a?|gs|gcs)://(?:(?P<conn_id>[^@/]+)@)?(?P<bu
 
 def console_page(scheme: str, bucket: str, key: str) -> str:
     """
-    Return the page of an object in its store's console.
+    Return the address of an object's page in its store's console.
 
-    :param scheme: ``s3`` or ``gs``, or another name of one of them.
+    :param scheme: ``s3``, ``s3a``, ``gs`` or ``gcs``.
     :param bucket: the bucket.
-    :param key: the object's key; one with ``{date}`` or ``{channel_id}`` stands for the folder around them.
+    :param key: the object's key; with ``{date}`` or ``{channel_id}`` in it, the page is that of the folder.
     """
     folder, brace, _ = key.partition("{")
     prefix = folder[: folder.rfind("/") + 1]
@@ -69,7 +69,7 @@ def console_page(scheme: str, bucket: str, key: str) -> str:
 
 
 def _is_elsewhere(conn_id: str) -> bool:
-    """Tell whether a connection leads to another store than the cloud's own, such as MinIO, which has other pages."""
+    """Tell whether a connection leads to another store with the same protocol, such as MinIO."""
     from airflow.providers.common.compat.sdk import BaseHook
 
     extra = BaseHook.get_connection(conn_id).extra_dejson

@@ -26,14 +26,14 @@ class ApnsRequestExportOperator(BaseOperator):
     """
     Asks Apple to build a report, and returns its status URL.
 
-    The same request within 24 hours returns the same status URL. So a retry is safe, and brings no newer data.
+    The same request within 24 hours returns the same status URL. So a retry is safe, but gets no newer data.
 
-    :param dataset: ``application``, ``channel`` or ``delivery``, or Apple's own name of it. (templated)
+    :param dataset: ``application``, ``channel`` or ``delivery``, or Apple's own name for it. (templated)
     :param first_day: first day of the report, ``yyyy-MM-dd``, at most 30 days ago (UTC). (templated)
-    :param last_day: last day, included; it must be over (UTC), and later than the first. (templated)
-    :param channel_id: the channel in base64; for the channel dataset, and only for it. (templated)
+    :param last_day: last day, included; in the past (UTC), and later than the first. (templated)
+    :param channel_id: the channel in base64, for the channel dataset only. (templated)
     :param app_id: bundle identifier, if not the connection's. (templated)
-    :param url_expires_in_minutes: how long a download URL lasts, 20 to 60.
+    :param url_expires_in_minutes: how many minutes a download URL is valid, 20 to 60.
     :param apns_conn_id: the connection. (templated)
     """
 
@@ -74,7 +74,7 @@ class ApnsRequestExportOperator(BaseOperator):
     @failing_at_once()
     def execute(self, context: Context) -> str:
         """
-        Ask.
+        Request the export.
 
         :return: the status URL.
         """
@@ -88,7 +88,7 @@ class ApnsRequestExportOperator(BaseOperator):
             self.app_id,
             self.url_expires_in_minutes,
         )
-        self.log.info("Apple builds the report; its status URL is %s", export.status_url)
+        self.log.info("Apple is building the report. Its status URL is %s", export.status_url)
         return export.status_url
 
 
@@ -96,15 +96,15 @@ class ApnsDownloadExportOperator(BaseOperator):
     """
     Downloads a report to an object store, byte for byte as Apple built it.
 
-    The object appears only when it is whole. If the download URL has expired, the operator fetches a new one.
+    The object appears only when it is whole. If the download URL has expired, the operator gets a new one.
 
     :param status_url: the export, which must be ready. (templated)
     :param path: where to write: the URL of an ``ObjectStoragePath``, such as ``s3://conn_id@bucket/key.csv``,
         or a local path. (templated)
     :param apns_conn_id: the connection that the export was requested with. (templated)
     :param object_storage_conn_id: the object store's connection, if the URL does not name it. (templated)
-    :param overwrite: whether to replace an object that exists; otherwise, the task fails.
-    :param dataset: the dataset that the report must be of; any of Apple's by default. (templated)
+    :param overwrite: whether to replace an existing object; otherwise, the task fails.
+    :param dataset: the report's dataset, to be checked; by default, any. (templated)
     :param max_bytes: the largest decompressed report, a guard against decompression bombs; 64 MiB by default.
     """
 
@@ -137,7 +137,7 @@ class ApnsDownloadExportOperator(BaseOperator):
     @failing_at_once()
     def execute(self, context: Context) -> str:
         """
-        Download.
+        Download the report.
 
         :return: the path.
         """
@@ -156,7 +156,7 @@ class ApnsDownloadExportOperator(BaseOperator):
         return download.path
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
-        """Tell OpenLineage which export went where."""
+        """Return the lineage for OpenLineage: which export was written where."""
         from airflow_provider_apns.lineage import lineage_of
 
         if self._download is None:
@@ -166,12 +166,12 @@ class ApnsDownloadExportOperator(BaseOperator):
 
 class ApnsListChannelsOperator(BaseOperator):
     """
-    Lists an app's channels, and keeps a register of them: Apple forgets a deleted channel at once.
+    Lists an app's channels, and keeps a register of them, because Apple does not list deleted channels.
 
     The register has ``channel_id``, ``first_seen`` and ``last_seen`` (UTC; timestamps in Parquet, ISO 8601 in JSON
-    Lines). What is there already stays. Give its path to ``channel_ids`` of
-    :class:`~airflow_provider_apns.transfers.apns_to_object_storage.ApnsToObjectStorageOperator`. A channel that is made
-    and deleted between two runs is never seen: run it as often as your shortest channel lives.
+    Lines). Channels that it already has are kept. Give its path to ``channel_ids`` of
+    :class:`~airflow_provider_apns.transfers.apns_to_object_storage.ApnsToObjectStorageOperator`. A channel that is
+    created and deleted between two runs is never seen, so run the task more often than your shortest channel lives.
 
     :param path: the register, one for each app: the URL of an ``ObjectStoragePath`` that ends with ``.jsonl`` or
         ``.parquet`` (which needs the extra ``parquet``). (templated)
@@ -204,7 +204,7 @@ class ApnsListChannelsOperator(BaseOperator):
     @failing_at_once()
     def execute(self, context: Context) -> str:
         """
-        List, and write.
+        List the channels, and update the register.
 
         :return: the register's path.
         """

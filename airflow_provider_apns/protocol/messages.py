@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import TypeAlias, TypeVar
 
 from airflow_provider_apns.protocol.trust import server_of
@@ -35,7 +36,7 @@ class HttpRequest:
     body: bytes | None = None
     max_bytes: int = MAX_ANSWER_BYTES
 
-    @property
+    @cached_property
     def server(self) -> str:
         """The server, which may be shown where the URL may not."""
         return server_of(self.url)

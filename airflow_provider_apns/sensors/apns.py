@@ -30,18 +30,18 @@ class ApnsExportSensor(BaseSensorOperator):
     """
     Waits until an export can be downloaded, and returns its status URL for the task downstream.
 
-    While it is deferred (the default), it holds no worker slot. It looks at the export often at first, then less and
-    less often, up to ``poke_interval``. ``FAILED`` and ``EXPIRED`` fail the task at once, without retries.
+    While it is deferred (the default), it holds no worker slot. It polls the export often at first, then less often, up
+    to every ``poke_interval``. ``FAILED`` and ``EXPIRED`` fail the task at once, without retries.
 
-    ``timeout``, ``soft_fail`` and ``never_fail`` mean the same in every mode. Both options skip the task instead of
-    failing it if its time is up, or if a retry cannot help; ``never_fail`` also skips it for any other failure.
-    ``silent_fail``, ``exponential_backoff`` and ``max_wait`` apply only to waits in a worker.
+    ``timeout``, ``soft_fail`` and ``never_fail`` mean the same in every mode. If the time is up, or if a retry cannot
+    help, ``soft_fail`` and ``never_fail`` skip the task instead of failing it; ``never_fail`` also does so for any
+    other failure. ``silent_fail``, ``exponential_backoff`` and ``max_wait`` apply only to waits in a worker.
 
     :param status_url: what :class:`~airflow_provider_apns.operators.apns.ApnsRequestExportOperator` returned.
         (templated)
     :param apns_conn_id: the connection that the export was requested with. (templated)
     :param deferrable: whether to wait in the triggerer; otherwise, ``mode`` says how to wait in a worker.
-    :param poke_interval: seconds between two looks: the longest time when deferred, the exact one otherwise.
+    :param poke_interval: seconds between two polls: at most, if deferred; exactly, otherwise.
     :param timeout: seconds after which the sensor gives up, counted from the task's first start, retries included.
         The default is Airflow's ``[sensors] default_timeout``. Airflow 3.0 to 3.2 do not tell a task when it first
         started, so the time starts again with each retry.
@@ -63,7 +63,7 @@ class ApnsExportSensor(BaseSensorOperator):
         timeout: timedelta | float | None = None,
         **kwargs: Any,
     ) -> None:
-        if timeout is not None:  # Airflow before 3.3 has its default in the signature, and takes no None.
+        if timeout is not None:  # Airflow before 3.3 has a default in the signature, and does not accept None.
             kwargs["timeout"] = timeout
         super().__init__(poke_interval=poke_interval, **kwargs)
         self.status_url = status_url
@@ -72,7 +72,7 @@ class ApnsExportSensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """
-        Wait.
+        Wait for the export.
 
         :return: the status URL.
         """
@@ -100,7 +100,7 @@ class ApnsExportSensor(BaseSensorOperator):
     @failing_at_once()
     def poke(self, context: Context) -> PokeReturnValue:
         """
-        Look once, from a worker.
+        Poll once, from a worker.
 
         :raises AirflowSensorTimeout: if the export is not ready, and the time is up.
         """
@@ -108,20 +108,20 @@ class ApnsExportSensor(BaseSensorOperator):
 
         export = ApnsHook(self.apns_conn_id).get_export(self.status_url).check()
         if not export.is_ready:
-            # Airflow's own clock begins anew with each retry in most modes and versions, and knows no `never_fail`.
+            # In most modes and versions, Airflow's own clock restarts with each retry, and ignores `never_fail`.
             if time.monotonic() > self._deadline:
                 raise self._time_is_up(self.timeout)
             self.log.info(
-                "Export %s is %s; looking again in %.0f s.", export.status_url, export.status, self.poke_interval
+                "Export %s is %s; polling again in %.0f s.", export.status_url, export.status, self.poke_interval
             )
         return PokeReturnValue(is_done=export.is_ready, xcom_value=self.status_url)
 
     @failing_at_once()
     def execute_complete(self, context: Context, event: dict[str, Any]) -> str:
         """
-        Take up the task after the wait.
+        Resume the task after the wait.
 
-        :param event: what the trigger reported.
+        :param event: the trigger's event.
         :return: the status URL.
         """
         if "error" in event:
@@ -131,13 +131,13 @@ class ApnsExportSensor(BaseSensorOperator):
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """
-        Take up the task; a wait whose time is up is a sensor timeout, on every Airflow.
+        Resume the task; a wait that timed out is a sensor timeout on every Airflow.
 
-        :raises ApnsServiceError: for a retry, if it was ``execution_timeout`` that ended the wait.
+        :raises ApnsServiceError: for a retry, if ``execution_timeout`` ended the wait.
         """
         with self._skipping():
             if not _compat.is_deferral_timeout(next_method, next_kwargs):
-                # Not the sensors' own, which skips more than it does in a worker.
+                # Not the base sensor's own, which skips in more cases than a wait in a worker does.
                 return super(BaseSensorOperator, self).resume_execution(next_method, next_kwargs, context)
             limit = _compat.deferral_limit(self, self.timeout)
             if limit < self.timeout and self._remaining(context) > 0 and not (self.soft_fail or self.never_fail):
@@ -156,7 +156,7 @@ class ApnsExportSensor(BaseSensorOperator):
 
     @contextmanager
     def _skipping(self) -> Iterator[None]:
-        """Skip the task instead of failing it, where ``soft_fail`` and ``never_fail`` do so in Airflow's poke mode."""
+        """Skip the task instead of failing it, as ``soft_fail`` and ``never_fail`` do in Airflow's poke mode."""
         from airflow.exceptions import AirflowRescheduleException
 
         try:

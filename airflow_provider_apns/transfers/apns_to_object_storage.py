@@ -34,7 +34,7 @@ class ApnsToObjectStorageOperator(BaseOperator):
 
     Without ``first_day`` and ``last_day``, the task keeps its path complete. Of the days that Apple still has (30 days
     ago to yesterday, in UTC), it exports those that are not stored, and those whose numbers may have grown since they
-    were stored. What is stored, and since when, it reads from the store itself.
+    were stored. The store itself says what is stored, and since when.
 
     The task defers once, however many exports there are, and holds no worker slot while Apple builds them. Nothing is
     written before everything has been downloaded. Rows have normalised columns; a withheld count is null, and
@@ -47,14 +47,14 @@ class ApnsToObjectStorageOperator(BaseOperator):
     ``token_expires_at``. Asset outlets get an event whose extra has ``path``, ``rows`` and ``days``: a list, or a text
     with commas for an ``AssetAlias`` before Airflow 3.1.
 
-    :param dataset: ``application``, ``channel`` or ``delivery``, or Apple's own name of it. (templated)
+    :param dataset: ``application``, ``channel`` or ``delivery``, or Apple's own name for it. (templated)
     :param path: where to write: the URL of an ``ObjectStoragePath``, such as ``s3://conn_id@bucket/{date}.parquet``.
         ``{date}`` writes one object per day, and is needed to keep a path complete. ``{channel_id}`` writes one object
         per channel, in URL-safe base64 without padding. ``{app_id}`` and ``{dataset}`` are filled in. (templated)
     :param first_day: first day, ``yyyy-MM-dd``, at most 30 days ago (UTC). (templated)
-    :param last_day: last day, included; it must be over (UTC), and may be the first day. (templated)
-    :param settle_days: how many days after its end a day's numbers keep growing, 0 to 29. An object that was written
-        later is not exported again.
+    :param last_day: last day, included; in the past (UTC), and not before the first day. (templated)
+    :param settle_days: how many days after its end a day's numbers keep growing, 0 to 29. A day that was written
+        later than that is not exported again.
     :param channel_ids: the channels, for the channel dataset: a list, a template, or an upstream task's output; or
         ``"all"``, which asks Apple for those that the app has now; or the path of a register, as
         :class:`~airflow_provider_apns.operators.apns.ApnsListChannelsOperator` returns it, which takes those that were
@@ -70,7 +70,7 @@ class ApnsToObjectStorageOperator(BaseOperator):
     :param object_storage_conn_id: the object store's connection, if the path does not name it. (templated)
     :param overwrite: whether to replace objects that exist. Otherwise the task fails if one does, and so does a retry
         after a try that has written some.
-    :param poke_interval: the longest time between two looks at an export, in seconds.
+    :param poke_interval: the longest time between two polls of an export, in seconds.
     :param timeout: how many seconds to wait for Apple before the task fails.
     :param max_bytes: the largest decompressed report, a guard against decompression bombs; 64 MiB by default.
     :param asset_partitions: give asset outlets one event per day, with the day as its partition key (Airflow 3.3 and
@@ -117,7 +117,7 @@ class ApnsToObjectStorageOperator(BaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.dataset = dataset
-        self.path = os.fspath(path) if isinstance(path, os.PathLike) else path  # Airflow renders no Path.
+        self.path = os.fspath(path) if isinstance(path, os.PathLike) else path  # Airflow does not render a Path.
         self.first_day = first_day
         self.last_day = last_day
         self.settle_days = settle_days
@@ -140,7 +140,7 @@ class ApnsToObjectStorageOperator(BaseOperator):
         self._check_arguments()
 
     def _check_arguments(self) -> None:
-        """Check all that is no template, when the DAG is parsed; and the rest before anything is sent."""
+        """Check whatever is known: when the DAG is parsed, and again when all templates are rendered."""
         check_options(self.on_channel_error, self.max_concurrency, self.settle_days)
         check_days(self.first_day, self.last_day, self.path)
         if is_known(self.path) and is_known(self.output_format):
@@ -155,7 +155,7 @@ class ApnsToObjectStorageOperator(BaseOperator):
     @failing_at_once()
     def execute(self, context: Context) -> dict[str, Any]:
         """
-        Do the job; with ``deferrable``, up to the wait.
+        Export and write; with ``deferrable``, request the exports and defer.
 
         :return: the summary.
         """
@@ -167,9 +167,9 @@ class ApnsToObjectStorageOperator(BaseOperator):
     @failing_at_once()
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """
-        Take up the task after the wait.
+        Resume the task after the wait.
 
-        :param event: what the trigger reported: the batch, and which of its exports have failed; or an error.
+        :param event: the trigger's event: the batch and the indexes of its failed exports; or an error.
         :return: the summary.
         """
         from airflow_provider_apns.batches.batch import Batch
@@ -211,7 +211,7 @@ class ApnsToObjectStorageOperator(BaseOperator):
         )
 
     def _plan(self) -> tuple[Job, Batch]:
-        """Check all that can be checked before anything is sent, and find out which days are wanted."""
+        """Check everything that can be checked before anything is sent, and plan the batch."""
         from airflow_provider_apns.batches.planning import announce, find_channels, plan_completion, plan_days
         from airflow_provider_apns.hooks.connections import utc_now
         from airflow_provider_apns.protocol.days import Days
@@ -279,7 +279,7 @@ class ApnsToObjectStorageOperator(BaseOperator):
                 event.add_partitions(summary.days)
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
-        """Tell OpenLineage what was exported, and the first hundred objects that were written."""
+        """Return the lineage for OpenLineage: the dataset, and the first hundred objects that were written."""
         from airflow_provider_apns.lineage import lineage_of
 
         if self._summary is None:
@@ -288,7 +288,7 @@ class ApnsToObjectStorageOperator(BaseOperator):
 
 
 def asset_uri(path: str) -> str:
-    """Return a path as the URI of an asset, which Airflow wants in ASCII."""
+    """Return a path as an asset's URI, which must be ASCII."""
     return "".join(char if char.isascii() else quote(char) for char in path)
 
 

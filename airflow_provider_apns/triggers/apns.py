@@ -17,21 +17,21 @@ from airflow_provider_apns.protocol.exports import Export
 
 RESUME_DELAY = 7.0
 """
-Seconds before a deferred task may be resumed.
+Seconds before a deferred task may resume.
 
-The scheduler fails a task that is queued again before the executor has reported that the worker which deferred it is
-gone; Airflow 3's supervisor looks for that every five seconds (``[workers] min_heartbeat_interval``).
+If a task is queued again before the executor has reported that its first worker process ended, the scheduler fails it.
+Airflow 3's supervisor checks for that every five seconds (``[workers] min_heartbeat_interval``).
 """
 
 
 @cache
 def _hooks() -> Any:
-    """Load the HTTP libraries: in a thread, the first time, since that would block the event loop for a while."""
+    """Import the HTTP libraries, which takes so long that it must not happen on the event loop."""
     return import_module("airflow_provider_apns.hooks.apns_async")
 
 
 class _QuietEvent(TriggerEvent):
-    """An event that shows itself without its payload: Airflow logs it, and that of a large batch is long."""
+    """An event whose repr lacks the payload: Airflow logs events, and a large batch is long."""
 
     def __repr__(self) -> str:
         return "TriggerEvent<the wait has ended>"
@@ -41,14 +41,14 @@ class _QuietEvent(TriggerEvent):
 
 class _WaitingTrigger(BaseTrigger):
     """
-    Waits for exports, and tells with one small event how it ended; ``ApnsError.from_event`` reads a failure.
+    Waits for exports, and fires one event; ``ApnsError.from_event`` reads a failure.
 
-    Any error outside of the provider's family is left to Airflow.
+    All errors but the provider's own are left to Airflow.
 
-    :param apns_conn_id: the connection; nothing of its content is kept here.
-    :param poke_interval: the longest time between two looks at an export, in seconds.
-    :param max_concurrency: how many status requests at once.
-    :param first_delay: seconds until the first look, at the least.
+    :param apns_conn_id: the connection; the trigger does not store its content.
+    :param poke_interval: the longest time between two polls of an export, in seconds.
+    :param max_concurrency: how many polls at once.
+    :param first_delay: the least number of seconds until the first poll.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class ApnsExportTrigger(_WaitingTrigger):
     Waits for one export.
 
     :param status_url: the export.
-    :param arguments: those of the wait: ``apns_conn_id``, ``poke_interval`` and ``first_delay``.
+    :param arguments: ``apns_conn_id``, ``poke_interval`` and ``first_delay``.
     """
 
     def __init__(self, *, status_url: str, max_concurrency: int = 1, **arguments: Any) -> None:
@@ -124,7 +124,7 @@ class ApnsBatchTrigger(_WaitingTrigger):
     Waits for all exports of one task.
 
     :param exports: the packed :class:`~airflow_provider_apns.batches.batch.Batch`.
-    :param arguments: those of the wait: ``apns_conn_id``, ``poke_interval``, ``max_concurrency`` and ``first_delay``.
+    :param arguments: ``apns_conn_id``, ``poke_interval``, ``max_concurrency`` and ``first_delay``.
     """
 
     def __init__(self, *, exports: str, **arguments: Any) -> None:
@@ -140,7 +140,7 @@ class ApnsBatchTrigger(_WaitingTrigger):
         return Batch.unpack(self.exports).status_urls
 
     def _event(self, failed: dict[str, str]) -> dict[str, Any]:
-        # With the batch: `dag.test()` forgets all that a task hands on to its resumption but the event.
+        # The event has the batch because `dag.test()` drops the deferral's own arguments.
         return {
             "exports": self.exports,
             "failed": [index for index, url in enumerate(self._status_urls()) if url in failed],

@@ -145,15 +145,15 @@ class TestObjectPath:
     @pytest.mark.parametrize(
         ("path", "told"),
         [
-            *((path, "names no object") for path in ("", "  ", "s3://bucket/", "s3://bucket", "/tmp/")),
+            *((path, "does not name an object") for path in ("", "  ", "s3://bucket/", "s3://bucket", "/tmp/")),
             ("/tmp/{{ ds }}.csv", "has a template in it that Airflow has not rendered"),
             ("nowhere://x/y", "nowhere://x/y' cannot be used"),
             ("s3://not_there@bucket/x.csv", "conn_id `not_there` isn't defined"),
             ("abfs://not_there@container/x.csv", "conn_id `not_there` isn't defined"),
-            ("/tmp/x#", "Airflow takes it for /tmp/x"),
-            ("s3://bucket/x?", "Airflow takes it for s3://bucket/x"),
-            (["x"], "must be a text, not list"),
-            (None, "must be a text, not NoneType"),
+            ("/tmp/x#", "Airflow reads it as /tmp/x"),
+            ("s3://bucket/x?", "Airflow reads it as s3://bucket/x"),
+            (["x"], "must be a string, not list"),
+            (None, "must be a string, not NoneType"),
         ],
     )
     def test_what_cannot_be_used_is_told(self, path: Any, told: str) -> None:
@@ -166,7 +166,7 @@ def test_what_is_there_is_in_the_way(tmp_path: Path) -> None:
     check_free(path, overwrite=False)
     path.write_bytes(OLD)
     check_free(path, overwrite=True)
-    with pytest.raises(ApnsStorageError, match=r"report\.csv exists already.*overwrite=True"):
+    with pytest.raises(ApnsStorageError, match=r"report\.csv already exists.*overwrite=True"):
         check_free(path, overwrite=False)
 
 
@@ -176,4 +176,4 @@ def test_what_may_not_be_read_is_told(
     path = object_path("memory://b/x.csv")
     monkeypatch.setattr(path.fs, "cat_file", lambda *args: exec("raise PermissionError('Access Denied')"))
     assert read(path) is None
-    assert "may not be read (Access Denied)" in caplog.text
+    assert "cannot be read (Access Denied)" in caplog.text

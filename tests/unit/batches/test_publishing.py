@@ -116,5 +116,5 @@ def test_any_object_in_the_way_is_named(tmp_path: Path) -> None:
     in_the_way = tmp_path / "2026-03-03" / "zz8AAA.csv"
     in_the_way.parent.mkdir()
     in_the_way.touch()
-    with pytest.raises(ApnsStorageError, match=f"{in_the_way} exists already"):
+    with pytest.raises(ApnsStorageError, match=f"{in_the_way} already exists"):
         destination.check_free(keys)

@@ -67,7 +67,7 @@ class TestDownload:
 
     def test_what_must_not_be_overwritten_stays_and_nothing_is_asked(self, apple: Emulator, destination: Path) -> None:
         destination.write_text("old")
-        with pytest.raises(ApnsStorageError, match="exists already"):
+        with pytest.raises(ApnsStorageError, match="already exists"):
             ApnsHook().download_export(f"{apple.url}/v1/x", str(destination), overwrite=False)
         assert destination.read_text() == "old"
         assert apple.ledger.records == []

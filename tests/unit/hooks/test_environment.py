@@ -101,12 +101,12 @@ class TestProxies:
             (
                 "ALL_PROXY",
                 "http://user:sec/ret@proxy.example.com:3128",
-                "is no proxy's URL: write it as http://host:port",
+                "is not a proxy URL: write it as http://host:port",
             ),
-            ("HTTPS_PROXY", "http://user:secret@", "is no proxy's URL"),
-            ("HTTPS_PROXY", "http://user:secret@proxy.example.com:99999", "is no proxy's URL: its port is no port"),
-            ("HTTPS_PROXY", "user:secret@proxy example.com", "is no proxy's URL"),
-            ("HTTPS_PROXY", "http://", "is no proxy's URL"),
+            ("HTTPS_PROXY", "http://user:secret@", "is not a proxy URL"),
+            ("HTTPS_PROXY", "http://user:secret@proxy.example.com:99999", "is not a proxy URL: its port is no port"),
+            ("HTTPS_PROXY", "user:secret@proxy example.com", "is not a proxy URL"),
+            ("HTTPS_PROXY", "http://", "is not a proxy URL"),
         ],
     )
     async def test_a_setting_that_cannot_work_is_told_at_once(
@@ -154,7 +154,9 @@ class TestCertificates:
         self, hook: Transport, apple: Emulator, environ: pytest.MonkeyPatch
     ) -> None:
         environ.setenv("REQUESTS_CA_BUNDLE", "/no/such.pem")
-        told = "The environment variable REQUESTS_CA_BUNDLE names a certificate bundle that is not there: /no/such.pem."
+        told = (
+            "The environment variable REQUESTS_CA_BUNDLE names a certificate bundle that does not exist: /no/such.pem."
+        )
         with pytest.raises(ApnsConfigurationError, match=f"^{told}$"):
             await hook.request()
         assert ApnsHook().test_connection() == (False, told)

@@ -149,11 +149,11 @@ class TestDownloading:
     @pytest.mark.parametrize(
         ("path", "told"),
         [
-            ("/tmp/", "names no object"),
+            ("/tmp/", "does not name an object"),
             ("/tmp/{{ ds }}.csv", "has a template in it that Airflow has not rendered"),
             ("nowhere://x/y.csv", "cannot be used"),
             ("s3://not_there@bucket/x.csv", "not_there"),
-            (["/tmp/x.csv"], "must be a text, not list"),
+            (["/tmp/x.csv"], "must be a string, not list"),
         ],
     )
     def test_a_destination_that_cannot_be_used_is_told_before_apple_is_asked(

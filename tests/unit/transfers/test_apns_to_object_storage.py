@@ -303,7 +303,7 @@ class TestBadArguments:
             ({"last_day": day(0)}, "is not over yet"),
             ({"first_day": day(-31)}, "Apple has deleted it"),
             ({"dataset": "channel", "channel_ids": ["news!"]}, "is not base64"),
-            ({"path": "s3://bucket/folder/", "output_format": "csv"}, "names no object"),
+            ({"path": "s3://bucket/folder/", "output_format": "csv"}, "does not name an object"),
             ({"path": "nowhere://x/y.csv"}, "cannot be used"),
             ({"path": "s3://not_there@bucket/x.csv"}, "not_there"),
         ],
@@ -333,7 +333,7 @@ class TestBadArguments:
     def test_what_must_not_be_overwritten(self, apple: Emulator, tmp_path: Path) -> None:
         run(task(tmp_path / "{date}.csv", first_day=day(-3), last_day=day(-3)))
         asked = apple.ledger.connections
-        with pytest.raises(AirflowFailException, match="exists already"):
+        with pytest.raises(AirflowFailException, match="already exists"):
             run(task(tmp_path / "{date}.csv", overwrite=False))
         assert apple.ledger.connections == asked
         assert run(task(tmp_path / "{date}.csv"))["days_unchanged"] == [day(-3)]
