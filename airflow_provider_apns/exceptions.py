@@ -1,4 +1,4 @@
-"""One family of errors: what happened, to which export, what to do next, and whether a retry can fix it."""
+"""One family of errors. Each says what happened, to which export, what to do next, and whether a retry can fix it."""
 
 from __future__ import annotations
 
@@ -8,40 +8,39 @@ from contextlib import contextmanager
 
 class ApnsError(Exception):
     """
-    Base of all errors that this provider raises.
+    Base class of all errors that this provider raises.
 
-    The text of an error never holds a token or a signed download URL.
+    The text of an error never contains a token or a signed download URL.
     """
 
     retryable: bool = False
-    """Whether the same call can succeed later without anybody changing anything."""
+    """Whether the same call can succeed later without any change."""
 
     def to_event(self) -> dict[str, str]:
-        """Return the error as a trigger event's payload; :meth:`from_event` reads it."""
+        """Return the error as the payload of a trigger event, for :meth:`from_event` to read."""
         return {"error": type(self).__name__, "message": str(self)}
 
     @staticmethod
     def from_event(event: dict[str, str]) -> ApnsError:
         """
-        Rebuild the error that a trigger reported.
+        Rebuild the error that a trigger reported, with the same class and text.
 
-        :param event: what :meth:`to_event` returned, after its way through Airflow's database.
-        :return: an error of the same class and text. A class unknown to this version of the provider, as
-            in the middle of an upgrade, becomes an :class:`ApnsServiceError`, which Airflow may retry.
+        During an upgrade, this version of the provider may not know the class. The error is then an
+        :class:`ApnsServiceError`, which Airflow may retry.
         """
         return _FAMILY.get(event["error"], ApnsServiceError)(event["message"])
 
 
 class ApnsConnectionError(ApnsError):
-    """The Airflow connection lacks a field, or holds one that cannot be used."""
+    """A field of the Airflow connection is missing, or its value cannot be used."""
 
 
 class ApnsConfigurationError(ApnsError):
-    """The environment that the task runs in cannot work: a proxy setting, a certificate bundle, a missing extra."""
+    """The task's environment does not work: a proxy setting, a certificate bundle, a missing extra."""
 
 
 class ApnsInvalidRequestError(ApnsError):
-    """The arguments break one of Apple's rules; nothing was sent."""
+    """The arguments break one of Apple's rules. Nothing was sent."""
 
 
 class ApnsRefusedError(ApnsError):
@@ -53,32 +52,32 @@ class ApnsTokenError(ApnsError):
 
 
 class ApnsNotFoundError(ApnsError):
-    """Apple knows no such channel or export (404)."""
+    """Apple does not know the channel or export (404)."""
 
 
 class ApnsUntrustedUrlError(ApnsError):
-    """A URL that the token must not be sent to, or that data must not be read from."""
+    """The token must not be sent to this URL, or data must not be read from it."""
 
 
 class ApnsExportFailedError(ApnsError):
-    """Apple could not build the export, or keeps it no longer (``FAILED`` or ``EXPIRED``)."""
+    """Apple could not build the export (``FAILED``), or no longer has its data (``EXPIRED``)."""
 
 
 class ApnsReportTooLargeError(ApnsError):
-    """The report is larger than the limit that guards against a decompression bomb."""
+    """The report is larger than ``max_bytes``, the limit that guards against a decompression bomb."""
 
 
 class ApnsStorageError(ApnsError):
-    """The destination exists already and must not be overwritten, or cannot be used."""
+    """The destination already exists and must not be overwritten, or it cannot be used."""
 
 
 class ApnsServiceError(ApnsError):
     """
-    A failure that time can fix: no connection, 408, 429, 5xx, or an answer that is not the documented one.
+    A failure that time can fix: no connection, 408, 429, 5xx, or an answer that Apple does not document.
 
     :param message: what happened.
     :param retry_after: seconds that the service asked to wait, if it did.
-    :param slow_down: whether the service is there but wants fewer requests (429 or 503).
+    :param slow_down: whether the service is up but wants fewer requests (429 or 503).
     """
 
     retryable = True
@@ -90,7 +89,7 @@ class ApnsServiceError(ApnsError):
 
 
 class ApnsNetworkError(ApnsServiceError):
-    """No answer came: a name that does not resolve, a refused connection, a certificate, a proxy, silence."""
+    """No answer came, because of DNS, a refused connection, a certificate, a proxy or a timeout."""
 
 
 class ApnsChannelsError(ApnsError):
@@ -107,11 +106,11 @@ class ApnsChannelsError(ApnsError):
 
 
 class ApnsReportError(ApnsServiceError):
-    """The downloaded body is not the whole CSV of the expected dataset."""
+    """The downloaded body is not the complete CSV of the expected dataset."""
 
 
 class ApnsWriteError(ApnsServiceError):
-    """The object store or file system did not take an object; nothing of it shows."""
+    """The object store or file system did not accept an object. No part of it is visible."""
 
 
 _FAMILY: dict[str, type[ApnsError]] = {
@@ -141,7 +140,7 @@ def failing_at_once() -> Iterator[None]:
     """
     Turn errors that no retry can fix into ``AirflowFailException``, so that Airflow does not retry them.
 
-    Works as a ``with`` block and as a decorator of an operator's method.
+    Use it in a ``with`` statement, or as a decorator of an operator's method.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""What an Airflow connection of type ``apns`` says."""
+"""The fields of an Airflow connection of type ``apns``."""
 
 from __future__ import annotations
 
@@ -21,18 +21,10 @@ APPLE_DOMAINS = (".apple.com", ".icloud.com")
 @dataclass(frozen=True)
 class Account:
     """
-    What an Airflow connection of type ``apns`` says: one data export token, so one app and one dataset.
+    An Airflow connection of type ``apns``. It has one data export token, so it is for one app and one dataset.
 
-    :param conn_id: the connection's id, for errors.
-    :param team_id: Apple Developer team identifier.
-    :param token: the data export token.
-    :param app_id: the app's bundle identifier, if the connection names it.
-    :param api_url: base URL of the API.
-    :param trusted_hosts: further hosts, each ``host`` or ``host:port``, that status URLs may have.
-    :param claims: what the token says of itself.
-    :param channels_url: base URL of the service that lists channels.
-    :param key_id: the Key ID of the authentication key that lists channels.
-    :param private_key: that key, in any form in which people paste it; empty without one.
+    ``trusted_hosts`` are more hosts that status URLs may have, each as ``host`` or ``host:port``. ``private_key`` lists
+    channels. It may have any form in which people paste it, and is empty if there is none.
     """
 
     conn_id: str
@@ -61,21 +53,15 @@ class Account:
         """
         Read the fields of an Airflow connection.
 
-        :param conn_id: the connection's id.
-        :param login: the Team ID.
-        :param password: the data export token.
-        :param host: the API's base URL, or a host name; empty means Apple's.
-        :param port: the API's port, where the host does not name it.
-        :param schema: ``http`` or ``https`` where the host is a bare name; empty means https.
-        :param extra: ``app_id`` and ``trusted_hosts`` (a list, or names separated by commas); for listing channels
-            ``key_id``, ``private_key`` and ``channels_host`` (a base URL; empty means Apple's).
+        An empty ``host`` means Apple's. In the extra, ``trusted_hosts`` is a list, or names separated by commas.
+
         :raises ApnsConnectionError: naming the field that is missing or wrong.
         """
         extra = extra or {}
         token = (password or "").strip()
         if not (login or "").strip():
             raise ApnsConnectionError(
-                f"Connection '{conn_id}' has no Team ID: put your Apple Developer Team ID into its login field."
+                f"Connection '{conn_id}' has no Team ID: put your Apple Developer Team ID into Team ID (login)."
             )
         if not token:
             raise ApnsConnectionError(
@@ -84,7 +70,7 @@ class Account:
             )
         if token[0] in "\"'" and token[0] == token[-1]:
             raise ApnsConnectionError(
-                f"The data export token of connection '{conn_id}' is in quotation marks: take them away."
+                f"The data export token of connection '{conn_id}' is in quotation marks: remove them."
             )
         if not re.fullmatch(r"[\x21-\x7e]+", token):
             raise ApnsConnectionError(
@@ -109,17 +95,12 @@ class Account:
         )
 
     def resolve_app_id(self, app_id: str | None) -> str:
-        """
-        Return the bundle identifier to use.
-
-        :param app_id: the one a task names; the connection's own is used without it.
-        :raises ApnsConnectionError: if neither names one.
-        """
+        """Return the bundle identifier that a task names, or else the connection's own."""
         resolved = app_id or self.app_id
         if not resolved:
             raise ApnsConnectionError(
                 f"Connection '{self.conn_id}' has no App bundle ID: put the app's bundle identifier into the "
-                'extra field app_id, such as {"app_id": "com.example.app"}, or give the task an app_id.'
+                'extra field app_id, for example {"app_id": "com.example.app"}, or give the task an app_id.'
             )
         return resolved
 
@@ -139,23 +120,19 @@ class Account:
         )
 
     def check_status_url(self, status_url: str) -> str:
-        """
-        Check that the token may be sent to a status URL.
-
-        :return: the URL.
-        :raises ApnsUntrustedUrlError: if it may not.
-        """
+        """Return a status URL if the token may be sent to it."""
         try:
             origin = Origin.of(status_url)
         except (ValueError, TypeError) as error:
             raise ApnsUntrustedUrlError(
-                f"{shorten(str(status_url))!r} is no status URL: {error}. Give what ApnsRequestExportOperator returned."
+                f"{shorten(str(status_url))!r} is not a status URL: {error}. "
+                "Pass what ApnsRequestExportOperator returned."
             ) from None
         if not self.trusts(origin):
             raise ApnsUntrustedUrlError(
-                f"The token was not sent to {origin}, which is neither Apple's nor named in connection "
-                f"'{self.conn_id}'. If Apple's status URLs really have this host, add it to the connection's extra "
-                f'field trusted_hosts: {{"trusted_hosts": ["{origin.host}"]}}.'
+                f"The token was not sent to {origin}: this host is neither Apple's nor named in connection "
+                f"'{self.conn_id}'. If you are sure that it is Apple's, add it to the connection's extra field "
+                f'trusted_hosts: {{"trusted_hosts": ["{origin.host}"]}}.'
             )
         return status_url
 
@@ -178,13 +155,13 @@ def _read_base_url(
             raise ValueError("it has a query or a fragment")
     except ValueError as error:
         raise ApnsConnectionError(
-            f"{field_name} is no API base URL: {error}. Leave it empty for Apple's own API, "
-            f"or give one such as {apples}."
+            f"{field_name} is not an API base URL: {error}. Leave it empty to use Apple's own API, "
+            f"or enter a URL such as {apples}."
         ) from None
     if not origin.is_private_enough:
         raise ApnsConnectionError(
             f"{field_name} uses plain http: the token is sent over https only "
-            "(plain http is allowed on this machine's loopback addresses, for the emulator)."
+            "(plain http works only with this machine's loopback addresses, for the emulator)."
         )
     return url
 

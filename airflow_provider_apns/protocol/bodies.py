@@ -1,4 +1,4 @@
-"""The body of an HTTP answer: decompressed within bounds, and known to be whole."""
+"""The body of an HTTP answer: decompressed up to a limit, and checked to be complete."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from airflow_provider_apns.protocol.messages import MAX_ANSWER_BYTES, HttpAnswer
 from airflow_provider_apns.protocol.texts import shorten
 
 MAX_BYTES = 64 << 20
-"""The largest decompressed report that is accepted unless a task says otherwise; Apple's have some hundred kB."""
+"""The default limit for a decompressed report. Apple's have some hundred kB."""
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _MOST_LAYERS = 3
@@ -18,30 +18,24 @@ _MOST_MEMBERS = 1000
 
 def read_body(answer: HttpAnswer, max_bytes: int, what: str) -> bytes:
     """
-    Decompress a body, and check that all of it came.
+    Decompress a body of at most ``max_bytes``, and check that all of it arrived.
 
-    An answer can be cut short in ways that HTTP libraries do not report: a gzip stream that ends early inside a
-    well-framed body, or a connection that closes where only the close marks the end.
-
-    :param answer: the answer.
-    :param max_bytes: the largest decompressed size.
-    :param what: what the body is, for errors.
-    :raises ApnsServiceError: if the body was cut short, is damaged, or nothing in the answer can tell.
-    :raises ApnsReportTooLargeError: if it is too large, before more than ``max_bytes`` are decompressed.
+    HTTP libraries do not notice every body that was cut short. A gzip stream may end early inside a well-framed body,
+    or the end of the connection may be the only mark of the end.
     """
     body = answer.body
     _check_size(body, max_bytes, what)
     _check_whole(answer, what)
     encoding = (answer.header("content-encoding") or "").strip().lower()
     if encoding not in ("", "identity", "gzip", "x-gzip"):
-        raise ApnsServiceError(f"The {what} came as {shorten(encoding, 20)!r}, although only gzip was asked for.")
+        raise ApnsServiceError(f"The {what} is encoded as {shorten(encoding, 20)!r}, but only gzip was requested.")
     if "gzip" in encoding and body and not body.startswith(_GZIP_MAGIC):
-        raise ApnsServiceError(f"The {what} is marked as gzip but is none.")
+        raise ApnsServiceError(f"The {what} is marked as gzip, but is not gzip.")
     return _unpack(body, max_bytes, what)
 
 
 def read_answer(answer: HttpAnswer) -> bytes:
-    """Return the body of an API answer: JSON, which tells by itself whether it is whole. Empty if it is broken."""
+    """Return the body of an API answer, or ``b""`` if it is broken. It is JSON, which shows whether it is complete."""
     try:
         return _unpack(answer.body, MAX_ANSWER_BYTES, "answer")
     except (ApnsServiceError, ApnsReportTooLargeError):
@@ -50,7 +44,7 @@ def read_answer(answer: HttpAnswer) -> bytes:
 
 def _unpack(body: bytes, max_bytes: int, what: str) -> bytes:
     _check_size(body, max_bytes, what)
-    # A stored .csv.gz may be compressed once more in transit, and may come without the header that says so.
+    # A stored .csv.gz may be compressed again in transit, and no header needs to say so.
     for _ in range(_MOST_LAYERS):
         if not body.startswith(_GZIP_MAGIC):
             break
@@ -62,15 +56,15 @@ def _check_whole(answer: HttpAnswer, what: str) -> None:
     length, received = (answer.header("content-length") or "").strip(), len(answer.body)
     if length.isdecimal() and len(length) < 20:
         if received != int(length):
-            raise ApnsServiceError(f"The {what} was cut short: {received} of {length} bytes came.")
+            raise ApnsServiceError(f"The {what} was cut short: {received} of {length} bytes arrived.")
         return
     is_chunked = "chunked" in (answer.header("transfer-encoding") or "").lower()
     if not is_chunked and not answer.body.startswith(_GZIP_MAGIC):
-        raise ApnsServiceError(f"The {what} came without a length, so nothing tells whether it is whole.")
+        raise ApnsServiceError(f"The {what} came without a length, so nothing shows whether it is complete.")
 
 
 def _gunzip(data: bytes, max_bytes: int, what: str) -> bytes:
-    # Not gzip.GzipFile, with which a batch of small reports takes a tenth longer.
+    # gzip.GzipFile makes a batch of small reports a tenth slower.
     body, rest, members = b"", data, 0
     while rest and len(body) <= max_bytes:
         stream, members = zlib.decompressobj(wbits=31), members + 1
@@ -79,8 +73,8 @@ def _gunzip(data: bytes, max_bytes: int, what: str) -> bytes:
         except zlib.error as error:
             raise ApnsServiceError(f"The {what} has broken gzip data.") from error
         if not stream.eof and len(body) <= max_bytes:
-            raise ApnsServiceError(f"The {what} was cut short: its compressed data does not end.")
-        if members > _MOST_MEMBERS:  # such as nothing but empty ones, which take for ever
+            raise ApnsServiceError(f"The {what} was cut short: its compressed data is incomplete.")
+        if members > _MOST_MEMBERS:  # Empty members could go on forever.
             raise ApnsServiceError(f"The {what} has broken gzip data.")
         rest = stream.unused_data
     _check_size(body, max_bytes, what)
@@ -90,5 +84,5 @@ def _gunzip(data: bytes, max_bytes: int, what: str) -> bytes:
 def _check_size(body: bytes, max_bytes: int, what: str) -> None:
     if len(body) > max_bytes:
         raise ApnsReportTooLargeError(
-            f"The {what} is larger than {max_bytes:,} bytes. Raise max_bytes if you expect such a size."
+            f"The {what} is larger than {max_bytes:,} bytes. Raise max_bytes if you expect reports of this size."
         )

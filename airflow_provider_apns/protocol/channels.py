@@ -1,4 +1,4 @@
-"""Listing the channels of an app, which is Apple's channel-management API: another service, with another token."""
+"""Lists an app's channels with Apple's channel-management API, another service with a token of its own."""
 
 from __future__ import annotations
 
@@ -27,15 +27,7 @@ if TYPE_CHECKING:
 
 
 def list_channels(account: Account, app_id: str, token: Secret) -> Exchange[tuple[str, ...]]:
-    """
-    Ask for the channels that an app has now; Apple forgets a deleted one at once.
-
-    :param account: who asks.
-    :param app_id: the bundle identifier.
-    :param token: the signed token.
-    :return: the channel ids.
-    :raises ApnsError: saying what Apple's reason means.
-    """
+    """Ask for the channels that an app has now. Apple forgets a deleted channel at once."""
     what = f"list of the channels of {app_id}"
     answer = yield HttpRequest(
         what=what,
@@ -65,16 +57,16 @@ def _read(answer: HttpAnswer, what: str, token: Secret) -> tuple[str, ...]:
 
 
 _KEY_REASONS = {
-    "BadEnvironmentKeyInToken": "The key is for the sandbox, and metrics exist in production only: make a key for "
+    "BadEnvironmentKeyInToken": "The key is for the sandbox, but metrics exist in production only: make a key for "
     "production, or for both.",
-    "InvalidProviderToken": "The key was revoked, or its Key ID (key_id) or Team ID (login) is another.",
-    "ExpiredProviderToken": "The clock of this machine is wrong by an hour or more, or the key was revoked.",
-    "MissingProviderToken": "No token has arrived there: a proxy in between may have taken it away.",
-    "TopicMismatch": "The key is restricted to other topics than this app.",
+    "InvalidProviderToken": "The key was revoked, or its Key ID (key_id) or Team ID (login) is wrong.",
+    "ExpiredProviderToken": "This machine's clock is wrong by an hour or more, or the key was revoked.",
+    "MissingProviderToken": "The token did not reach Apple: a proxy may have removed it.",
+    "TopicMismatch": "The key is restricted to other apps (topics).",
 }
 _APP_REASONS = {
-    "FeatureNotEnabled": "Broadcasts are not switched on for this app: switch on the broadcast capability under Push "
-    "Notifications of its identifier, in Apple's developer account.",
+    "FeatureNotEnabled": "Broadcasts are not enabled for this app: in Apple's developer account, enable the broadcast "
+    "capability under Push Notifications of the app's identifier.",
     "TopicDisallowed": "This app does not belong to the key's team: check the bundle identifier and the Team ID.",
 }
 
@@ -84,12 +76,10 @@ def _refusal(answer: HttpAnswer, account: Account, app_id: str, what: str, token
     if is_transient(answer.status):
         return busy(answer, what, quoted)
     reason = re.sub(r"\W", "", quoted)
-    asked = f"Apple refuses the {what} ({answer.status}){quoted}."
+    asked = f"Apple refused the request for the {what} ({answer.status}){quoted}."
     if reason in _APP_REASONS:
         return ApnsRefusedError(f"{asked} {_APP_REASONS[reason]}")
     if answer.status == HTTPStatus.FORBIDDEN:
-        key = (
-            f"It was asked for with the key {account.key_id} of team {account.team_id}, connection '{account.conn_id}'."
-        )
+        key = f"The request used key {account.key_id} of team {account.team_id}, from connection '{account.conn_id}'."
         return ApnsTokenError(f"{asked} {_KEY_REASONS.get(reason, 'Check the key.')} {key}")
     return ApnsRefusedError(asked)

@@ -11,7 +11,7 @@ Kind = Literal["date", "timestamp", "string", "count", "boolean"]
 
 
 class Dataset(str, Enum):
-    """A dataset that Apple exports. The value is Apple's path segment, its odd spelling included."""
+    """A dataset that Apple exports. The value is Apple's path segment, with its odd spelling."""
 
     APPLICATION = "broadcastapplicationmetric"
     CHANNEL = "broadcastchannelmetrics"
@@ -19,12 +19,7 @@ class Dataset(str, Enum):
 
     @classmethod
     def parse(cls, value: str) -> Dataset:
-        """
-        Read a dataset's name.
-
-        :param value: ``application``, ``channel`` or ``delivery``, or Apple's path segment.
-        :raises ApnsInvalidRequestError: for any other name.
-        """
+        """Read a dataset's name: ``application``, ``channel`` or ``delivery``, or Apple's path segment."""
         for dataset in cls:
             if value in (dataset, dataset.value, dataset.short_name):
                 return dataset
@@ -59,4 +54,4 @@ APPLE_COLUMNS: dict[Dataset, tuple[tuple[str, Kind], ...]] = {
     Dataset.CHANNEL: _BROADCASTS,
     Dataset.DELIVERY: (("Date (UTC)", "date"), ("Push Type", "string"), ("Status", "string"), ("Count", "count")),
 }
-"""The documented columns of each report, the date first; Apple may write them in another order and add more."""
+"""The documented columns of each report, the date first. Apple may change their order and add more."""

@@ -1,4 +1,4 @@
-"""The days of a report, and Apple's rules about them."""
+"""The days of a report, and Apple's rules for them."""
 
 from __future__ import annotations
 
@@ -13,17 +13,15 @@ import pendulum
 from airflow_provider_apns.exceptions import ApnsInvalidRequestError
 
 OLDEST_DAY = 30
-"""Apple delivers a report from this many days ago until yesterday (UTC)."""
+"""Apple delivers the days from this many days ago to yesterday, in UTC."""
 
 
 def read_day(value: str | date, name: str) -> date:
     """
-    Read a day as a DAG author gives it.
+    Read a day that a DAG author gives: a ``date``, a ``datetime``, or the text of either in ISO 8601.
 
-    :param value: a ``date``; a ``datetime`` (its day in UTC; a naive one is taken as UTC); or the text of
-        either in ISO 8601, such as ``2026-11-23`` or a rendered ``{{ data_interval_start }}``.
-    :param name: the argument's name, for the error.
-    :raises ApnsInvalidRequestError: if it is no day.
+    The text may be ``2026-11-23`` or a rendered ``{{ data_interval_start }}``. A ``datetime`` stands for its day in
+    UTC; a naive one is taken as UTC. ``name`` is the argument that an error names.
     """
     if isinstance(value, str):
         value = _parse(value.strip(), name)
@@ -39,10 +37,10 @@ def _utc_day(moment: datetime, name: str) -> date:
     try:
         return aware.astimezone(timezone.utc).date()
     except OverflowError:
-        raise ApnsInvalidRequestError(f"{name} must be a day of the calendar, not {moment}.") from None
+        raise ApnsInvalidRequestError(f"{name} must be a day in the years 1 to 9999, not {moment}.") from None
 
 
-@lru_cache(maxsize=64)  # Ten thousand reports have rows of the same thirty days.
+@lru_cache(maxsize=64)  # Ten thousand reports share the same thirty days.
 def _parse(text: str, name: str) -> date:
     try:
         if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text, re.ASCII):
@@ -58,40 +56,24 @@ def _parse(text: str, name: str) -> date:
 
 @dataclass(frozen=True)
 class Days:
-    """
-    Consecutive days in UTC, both ends included.
-
-    :param first: the first day.
-    :param last: the last day.
-    """
+    """Consecutive days in UTC, including both ends."""
 
     first: date
     last: date
 
     @classmethod
     def parse(cls, first: str | date, last: str | date) -> Days:
-        """Read days without asking whether Apple can still deliver them."""
+        """Read days without checking whether Apple can still deliver them."""
         return cls(read_day(first, "first_day"), read_day(last, "last_day"))
 
     @classmethod
     def available(cls, today: date) -> Days:
-        """
-        Return the days that Apple can deliver.
-
-        :param today: the current day in UTC.
-        """
+        """Return the days that Apple can deliver. ``today`` is in UTC."""
         return cls(today - timedelta(days=OLDEST_DAY), today - timedelta(days=1))
 
     @classmethod
     def read(cls, first: str | date, last: str | date, today: date) -> Days:
-        """
-        Read days that Apple can still deliver; one single day is allowed here.
-
-        :param first: the first day; see :func:`read_day`.
-        :param last: the last day, included.
-        :param today: the current day in UTC.
-        :raises ApnsInvalidRequestError: if a day is not over yet, too long ago, or the last is before the first.
-        """
+        """Read days that Apple can still deliver. A single day is allowed here. ``today`` is in UTC."""
         days, available = cls.parse(first, last), cls.available(today)
         if days.last < days.first:
             raise ApnsInvalidRequestError(f"last_day {days.last} is before first_day {days.first}: swap the two.")
@@ -103,21 +85,18 @@ class Days:
             )
         if days.first < available.first:
             raise ApnsInvalidRequestError(
-                f"first_day {days.first} is more than {OLDEST_DAY} days ago: Apple has deleted it. "
-                f"The oldest day that you can ask for is {available.first}."
+                f"first_day {days.first} is more than {OLDEST_DAY} days ago: Apple has deleted its data. "
+                f"The oldest day that you can request is {available.first}."
             )
         return days
 
     def ways_to_ask(self, today: date) -> Iterator[tuple[Days, ...]]:
         """
-        Give the ways to ask Apple for these days, the plainest first.
+        Yield the windows to request for these days, the simplest first. Each tuple of windows contains all the days.
 
-        Apple takes no request for a single day, since its ``endDate`` must be later than its ``startDate``; and it
-        answers a request with the same export for 24 hours, even with one that has failed. Another window that contains
-        the days is another export; where there is no wider one, two narrower ones are.
-
-        :param today: the current day in UTC.
-        :return: the windows of each way, which together contain the days.
+        Apple refuses a request for a single day: its ``endDate`` must be later than its ``startDate``. For 24 hours,
+        Apple answers a repeated request with the same export, even a failed one. Another window that contains the days
+        gets another export. If no wider window is left, two narrower ones do.
         """
         available = self.available(today)
         for more in range(OLDEST_DAY):
@@ -130,7 +109,7 @@ class Days:
 
     @classmethod
     def around(cls, days: Collection[date]) -> Days:
-        """Return the days from the first to the last of some."""
+        """Return the days from the earliest to the latest of these."""
         return cls(min(days), max(days))
 
     def __iter__(self) -> Iterator[date]:

@@ -1,4 +1,4 @@
-"""The three steps of an export: ask for it, ask for its status, download its report."""
+"""The three steps of an export: request it, get its status, download its report."""
 
 from __future__ import annotations
 
@@ -40,9 +40,7 @@ def request_export(account: Account, request: ExportRequest, app_id: str) -> Exc
     """
     Ask Apple to build a report.
 
-    It is safe to repeat: the same request within 24 hours answers with the same status URL.
-
-    :raises ApnsError: of the class that fits; see :func:`~airflow_provider_apns.protocol.failures.failure`.
+    It is safe to repeat this: the same request within 24 hours returns the same status URL.
     """
     what = str(request)
     parts = (account.team_id, "appId", app_id, "datasetName", request.dataset.value)
@@ -56,8 +54,8 @@ def request_export(account: Account, request: ExportRequest, app_id: str) -> Exc
     )
     if answer.status == HTTPStatus.NOT_FOUND and request.channel_id:
         raise ApnsNotFoundError(
-            f"Apple knows no channel {request.channel_id} of app {app_id} (404). Check the channel identifier, "
-            "and that it belongs to this app and to this environment (development or production)."
+            f"Apple does not know channel {request.channel_id} of app {app_id} (404). Check the channel identifier: "
+            "the channel must belong to this app, and to production, because sandbox channels have no metrics."
         )
     if not answer.is_success:
         raise failure(answer, account, what, app_id=app_id, dataset=request.dataset.value)
@@ -69,18 +67,13 @@ def request_export(account: Account, request: ExportRequest, app_id: str) -> Exc
 
 
 def get_export(account: Account, status_url: str) -> Exchange[Export]:
-    """
-    Ask for an export's status.
-
-    :raises ApnsUntrustedUrlError: if the token must not be sent to that URL, wherever it came from.
-    :raises ApnsError: of the class that fits; see :func:`~airflow_provider_apns.protocol.failures.failure`.
-    """
+    """Ask for an export's status, if the token may be sent to its URL."""
     what = f"export {account.check_status_url(status_url)}"
     answer = yield HttpRequest(what, "GET", status_url, {TOKEN_HEADER: account.token, **_HEADERS})
     if answer.status == HTTPStatus.NOT_FOUND:
         raise ApnsTokenError(
-            f"Apple answers 404 to the status URL {status_url}: it does not know this export, or the token of "
-            f"connection '{account.conn_id}' is not the one it was requested with. {RENEWAL_HINT}"
+            f"Apple answered 404 to the status URL {status_url}: it does not know this export, or the export was "
+            f"requested with a token other than that of connection '{account.conn_id}'. {RENEWAL_HINT}"
         )
     if not answer.is_success:
         raise failure(answer, account, what)
@@ -96,17 +89,13 @@ def get_export(account: Account, status_url: str) -> Exchange[Export]:
 
 def download_export(account: Account, status_url: str, max_bytes: int) -> Exchange[bytes]:
     """
-    Download a report.
+    Download a report, and return its body, decompressed and complete.
 
-    It begins with a look at the status, since each look gives a fresh download URL: the cure of an expired one, whose
-    answer Apple does not document. The download carries no token, since the signed URL is another service's.
+    It gets the status first, because each status has a fresh download URL. Apple does not document what an expired URL
+    answers. The download carries no token, because the signed URL belongs to another service.
 
-    :param account: the account.
-    :param status_url: the export.
-    :param max_bytes: the largest decompressed report.
-    :return: the body, decompressed and whole.
     :raises ApnsUntrustedUrlError: if the URL, or one that it redirects to, is not https (or http on loopback).
-    :raises ApnsServiceError: if the report could not be downloaded, which a fresh URL may fix.
+    :raises ApnsServiceError: if the download failed; a fresh URL may fix it.
     """
     export = yield from get_export(account, status_url)
     url, what = export.check_ready(), f"report of export {status_url}"
@@ -136,17 +125,17 @@ def _download_failure(answer: HttpAnswer, request: HttpRequest) -> ApnsServiceEr
     if is_transient(answer.status):
         return busy(answer, request.what)
     return ApnsServiceError(
-        f"The download of the {request.what} was answered with {answer.status} by {request.server}, "
-        "as happens when its URL has expired."
+        f"The download of the {request.what} failed: {request.server} answered {answer.status}. "
+        "The download URL may have expired."
     )
 
 
 def _redirect_target(url: Secret, location: Secret) -> Secret:
     if re.match(r"https?://", location, re.IGNORECASE):
-        return location  # urljoin would change its bytes
+        return location  # urljoin would change its bytes.
     try:
         return Secret(urljoin(url, location))
-    except ValueError:  # Brackets that hold no address: no URL at all, which is refused as such.
+    except ValueError:  # Brackets without an address in them. An empty URL is refused later.
         return Secret()
 
 
@@ -156,11 +145,11 @@ def _read_status(value: object) -> str:
 
 
 def _read_download(details: object, status_url: str) -> tuple[Secret, datetime | None]:
-    """Read ``downloadDetails``, whose URL Apple spells ``dataUrl`` in its example and ``dataURL`` in its table."""
+    """Read ``downloadDetails``. Apple spells the URL's key ``dataUrl`` in its example and ``dataURL`` in its table."""
     details = details if isinstance(details, dict) else {}
     url = details.get("dataUrl") or details.get("dataURL")
     if not isinstance(url, str) or not url:
-        raise ApnsServiceError(f"Apple calls the export {status_url} a SUCCESS but gives no download URL.")
+        raise ApnsServiceError(f"Apple reports SUCCESS for the export {status_url}, but gives no download URL.")
     return Secret(url), read_timestamp(details.get("expiresAt"))
 
 
@@ -176,7 +165,7 @@ def _read_object(answer: HttpAnswer, account: Account, what: str) -> dict[str, A
 
 
 def _with_secrets(payload: dict[str, Any]) -> dict[str, Any]:
-    """Mask what may be a signed URL, for tracebacks that show local variables."""
+    """Mask what may be a signed URL, because tracebacks may show local variables."""
     return {key: Secret(value) if isinstance(value, str) and "?" in value else value for key, value in payload.items()}
 
 
@@ -185,9 +174,9 @@ _TIMESTAMP = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(
 
 def read_timestamp(value: object) -> datetime | None:
     """
-    Read a timestamp of Apple's: with a space or a ``T`` in the middle, with no, three, six or nine decimals.
+    Read one of Apple's timestamps: with a space or a ``T`` in it, and with no, three, six or nine decimals.
 
-    :return: the time in UTC, or ``None`` for anything else; nothing depends on these times.
+    Return ``None`` for anything else, since nothing depends on these times.
     """
     match = _TIMESTAMP.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:

@@ -1,4 +1,4 @@
-"""An export: what is asked for, and how Apple describes it."""
+"""An export: what a request asks for, and what Apple says about it."""
 
 from __future__ import annotations
 
@@ -21,14 +21,7 @@ URL_EXPIRY_MINUTES = range(20, 61)
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """
-    One report to ask Apple for.
-
-    :param dataset: what is counted.
-    :param days: at least two.
-    :param channel_id: base64, for the channel dataset alone.
-    :param url_expires_in_minutes: how long a download URL shall live, 20 to 60.
-    """
+    """A request for one report of at least two days. Its download URLs live 20 to 60 minutes."""
 
     dataset: Dataset
     days: Days
@@ -38,8 +31,8 @@ class ExportRequest:
     def __post_init__(self) -> None:
         if self.days.last <= self.days.first:
             raise ApnsInvalidRequestError(
-                f"last_day {self.days.last} must be later than first_day {self.days.first}: Apple exports no "
-                "single day. Ask for two days, or use ApnsToObjectStorageOperator, which keeps the one day you mean."
+                f"last_day {self.days.last} must be later than first_day {self.days.first}: Apple does not "
+                "export a single day. Ask for two days, or use ApnsToObjectStorageOperator, which accepts one."
             )
         check_channel(self.dataset, self.channel_id)
         minutes = self.url_expires_in_minutes
@@ -53,7 +46,7 @@ class ExportRequest:
         return f"export of the {self.dataset.short_name} dataset{channel}, {self.days}"
 
     def body(self) -> bytes:
-        """Return the JSON that Apple expects."""
+        """Return the JSON body of the request."""
         body: dict[str, Any] = {
             "startDate": self.days.first.isoformat(),
             "endDate": self.days.last.isoformat(),
@@ -78,10 +71,10 @@ class Export:
     """
     An export as Apple describes it.
 
-    :param status_url: where its status is asked for; lives for six months. No secret.
-    :param status: one of :class:`ExportStatus`, or a word that Apple does not document, which means: wait on.
-    :param requested_at: when Apple took the request.
-    :param data_url: the signed download URL of an export that is ready: a secret, and short-lived. Never log it.
+    :param status_url: where to ask for its status, for six months. Not a secret.
+    :param status: one of :class:`ExportStatus`, or a word that Apple does not document, which means: keep waiting.
+    :param requested_at: when Apple accepted the request.
+    :param data_url: the signed download URL of an export that is ready. It is a secret, and expires soon. Never log it.
     :param expires_at: when ``data_url`` stops working.
     """
 
@@ -98,36 +91,31 @@ class Export:
 
     @property
     def has_failed(self) -> bool:
-        """Whether the export has ended without a report."""
+        """Whether the export ended without a report."""
         return self.status in (ExportStatus.FAILED, ExportStatus.EXPIRED)
 
     def check(self) -> Export:
         """
-        Return the export unless it has ended without a report.
+        Return the export unless it ended without a report.
 
-        :raises ApnsExportFailedError: on ``FAILED`` and ``EXPIRED``, with what Apple's 24-hour rule means.
+        :raises ApnsExportFailedError: on ``FAILED`` and ``EXPIRED``. The message explains Apple's 24-hour rule.
         """
         if self.status == ExportStatus.FAILED:
             raise ApnsExportFailedError(
-                f"Apple could not build the export {self.status_url} (status FAILED). The same request within 24 hours "
-                "of the first one returns this same failed export: wait until then and run the task again, "
-                "or ask for other days now."
+                f"Apple could not build the export {self.status_url} (status FAILED). For 24 hours after the first "
+                "request, the same request returns this failed export. Run the task again after that, or ask for other "
+                "days now."
             )
         if self.status == ExportStatus.EXPIRED:
             raise ApnsExportFailedError(
-                f"Apple keeps the data of the export {self.status_url} no longer (status EXPIRED). "
+                f"Apple no longer has the data of the export {self.status_url} (status EXPIRED). "
                 "Request the export again: run the task that requests it, not only the one that waits. "
-                "Within 24 hours of the first request, the same request returns this same export."
+                "For 24 hours after the first request, the same request returns this same export."
             )
         return self
 
     def check_ready(self) -> Secret:
-        """
-        Return the download URL.
-
-        :raises ApnsExportFailedError: see :meth:`check`.
-        :raises ApnsServiceError: if the export is not ready yet.
-        """
+        """Return the download URL if the export is ready."""
         if self.check().data_url is None:
             raise ApnsServiceError(
                 f"The export {self.status_url} is not ready (status {self.status}): wait for it with ApnsExportSensor."

@@ -1,4 +1,4 @@
-"""What an answer that is no success means, and what a failure below HTTP comes from."""
+"""What an unsuccessful answer means, and what caused a failure below HTTP."""
 
 from __future__ import annotations
 
@@ -30,18 +30,13 @@ def failure(
     answer: HttpAnswer, account: Account, what: str, *, app_id: str | None = None, dataset: str | None = None
 ) -> ApnsError:
     """
-    Tell what an answer that is no success means.
+    Return the error for an unsuccessful answer; its ``retryable`` says whether time can fix it.
 
-    :param answer: the answer.
-    :param account: who asked.
-    :param what: what was asked for.
-    :param app_id: the bundle identifier that was asked for, if the request named one.
-    :param dataset: Apple's path segment of the dataset, if the request named one.
-    :return: the error to raise; its ``retryable`` says whether time can fix it.
+    ``app_id`` and ``dataset`` (Apple's path segment) are those that the request named, if it did.
     """
     reason = quoted_reason(answer, hide=account.token)
     if answer.status == HTTPStatus.BAD_REQUEST:
-        return ApnsRefusedError(f"Apple refuses the request for the {what} as badly formed (400){reason}.")
+        return ApnsRefusedError(f"Apple refused the request for the {what} as badly formed (400){reason}.")
     if answer.status == HTTPStatus.UNAUTHORIZED:
         explained = account.claims.scope_mismatch(app_id, dataset) or account.claims.flaw
         return ApnsTokenError(
@@ -51,28 +46,28 @@ def failure(
         )
     if answer.status == HTTPStatus.NOT_FOUND:
         return ApnsNotFoundError(
-            f"Apple does not know what was asked for: {what} (404){reason}. Check the Team ID and the app's "
-            f"bundle identifier of connection '{account.conn_id}'."
+            f"Apple does not know what was requested: {what} (404){reason}. Check the Team ID and the App bundle ID "
+            f"of connection '{account.conn_id}'."
         )
     if is_transient(answer.status):
         return busy(answer, what, reason)
     if 300 <= answer.status < 400:
         return ApnsServiceError(
-            f"The server redirects the request for the {what} ({answer.status}), which Apple's API does not do; "
+            f"The server redirected the request for the {what} ({answer.status}). Apple's API does not redirect, so "
             "the token was not sent on."
         )
-    return ApnsRefusedError(f"Apple answers {answer.status} to the request for the {what}{reason}.")
+    return ApnsRefusedError(f"Apple answered {answer.status} to the request for the {what}{reason}.")
 
 
 def is_transient(status: int) -> bool:
-    """Whether a status says that the same request can succeed later."""
+    """Whether a status means that the same request can succeed later."""
     return status in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS) or status >= 500
 
 
 def busy(answer: HttpAnswer, what: str, reason: str = "") -> ApnsServiceError:
-    """Return the error of an answer that asks to come back later."""
+    """Return the error for an answer that asks the client to come back later."""
     return ApnsServiceError(
-        f"The server answers {answer.status} about the {what}{reason}.",
+        f"The server answered {answer.status} to the request for the {what}{reason}.",
         retry_after=retry_after_of(answer),
         slow_down=answer.status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE),
     )
@@ -84,28 +79,26 @@ def network_failure(
     """
     Describe a failure below HTTP by its root cause, without the URL that a library's own text would quote.
 
-    :param request: what was being sent.
-    :param error: the library's error.
-    :param proxy: the proxy that it went through, without its password.
-    :param handled: what was being handled when the request was begun, and so is not its cause.
+    ``proxy`` is without its password. ``handled`` is an error that was being handled when the request began, and so is
+    not the cause.
     """
     cause = _root_cause(error, handled)
-    if proxy and cause.startswith("answers "):
+    if proxy and cause.startswith("answered "):
         return ApnsNetworkError(f"The proxy {proxy} {cause} to the request for the {request.what}.")
     through = f" through the proxy {proxy}" if proxy else ""
-    return ApnsNetworkError(f"No answer from {request.server}{through} about the {request.what}: {cause}.")
+    return ApnsNetworkError(f"No answer from {request.server}{through} to the request for the {request.what}: {cause}.")
 
 
 def broken_off(request: HttpRequest, error: BaseException) -> ApnsServiceError:
-    """Describe a failure below HTTP in the middle of an answer."""
-    return ApnsServiceError(f"The connection broke while the {request.what} was read: {_root_cause(error, None)}.")
+    """Describe a connection that broke in the middle of an answer."""
+    return ApnsServiceError(f"The connection broke in the middle of the {request.what}: {_root_cause(error, None)}.")
 
 
 def _root_cause(error: BaseException, handled: BaseException | None) -> str:
     root = error
     for _ in range(10):
         causes = (root.__cause__, root.__context__, *root.args)
-        # A timeout comes of a CancelledError, which is no Exception, and says less than the timeout.
+        # A timeout's cause is a CancelledError, which is not an Exception, and says less than the timeout.
         root = next((cause for cause in causes if isinstance(cause, Exception) and cause is not handled), root)
     return shorten(without_secrets(_words_of(root)))
 
@@ -120,32 +113,31 @@ _WORDS = {
     **dict.fromkeys(("IncompleteRead", "ClientPayloadError", "ContentLengthError"), "the answer ended early"),
     "TransferEncodingError": "the answer ended early",
 }
-"""What errors of http.client and aiohttp mean that have no words of their own."""
+"""The meaning of those errors of http.client and aiohttp that have no text of their own."""
 
 
 def _words_of(error: BaseException) -> str:
-    """Return what an error of ssl, the operating system, http.client, httpx or aiohttp says."""
+    """Return the text of an error from ssl, the operating system, http.client, httpx or aiohttp."""
     if status := getattr(error, "status", None):
-        return f"answers {status} {getattr(error, 'message', '')}"
-    if codes := re.findall(r"\[Errno (\d+)\] Connect call failed", str(error)):  # asyncio's words, for each address
+        return f"answered {status} {getattr(error, 'message', '')}"
+    if codes := re.findall(r"\[Errno (\d+)\] Connect call failed", str(error)):  # asyncio's text for each address
         return ", ".join(dict.fromkeys(os.strerror(int(code)) for code in codes))
     if words := getattr(error, "verify_message", None) or getattr(error, "strerror", None):
         return str(words)
     if found := re.fullmatch(r"(?:Tunnel connection failed: )?(\d{3} .*)", str(error)):
-        return f"answers {found[1]}"
+        return f"answered {found[1]}"
     if goaway := [event for event in error.args if hasattr(event, "additional_data")]:
         reason = (goaway[0].additional_data or b"").decode("utf-8", "replace")
-        return f"the server has ended the connection (GOAWAY) {reason}".rstrip()
+        return f"the server ended the connection (GOAWAY) {reason}".rstrip()
     name = type(error).__name__
     return "it took too long" if "Timeout" in name else _WORDS.get(name, name)
 
 
 def quoted_reason(answer: HttpAnswer, hide: str) -> str:
     """
-    Return a short, cleaned piece of an answer's body, which Apple does not document, to show to the user.
+    Return a short, cleaned piece of an answer's body, to show to the user. Apple does not document these bodies.
 
-    :param answer: the answer.
-    :param hide: the secret that the request had, which an answer may repeat.
+    ``hide`` is the secret that was in the request. An answer may repeat it.
     """
     text = read_answer(answer)[:4096].decode("utf-8", "replace")
     try:

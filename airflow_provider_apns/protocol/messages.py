@@ -1,4 +1,4 @@
-"""What a transport carries: requests to send as they are, and the answers to them."""
+"""What a transport carries: requests, and the answers to them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from airflow_provider_apns.protocol.trust import server_of
 T = TypeVar("T")
 
 MAX_ANSWER_BYTES = 1 << 20
-"""An answer of the API is a few hundred bytes; one larger than this is not read to its end."""
+"""The limit for an answer of the API, which has a few hundred bytes. A larger one is not read to its end."""
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,8 @@ class HttpRequest:
     """
     A request for a transport to send as it is.
 
-    :param what: what it is about, for errors.
-    :param method: ``GET`` or ``POST``.
-    :param url: where to, byte for byte; masked in the repr when it is a signed URL.
-    :param headers: all headers but the transport's own.
-    :param body: what to send.
-    :param max_bytes: how much of the answer's body to read, at the most.
+    ``what`` is for errors. ``url`` is sent byte for byte, and masked in the repr if it is signed. ``headers`` has all
+    headers but the transport's own. ``max_bytes`` is how much of the answer's body to read at most.
     """
 
     what: str
@@ -38,25 +34,22 @@ class HttpRequest:
 
     @cached_property
     def server(self) -> str:
-        """The server, which may be shown where the URL may not."""
+        """The part of the URL that names the server. It may be shown even if the URL may not."""
         return server_of(self.url)
 
     @property
     def target(self) -> str:
-        """Path and query, byte for byte, as they are sent."""
+        """The path and query, byte for byte as sent."""
         return self.url[len(self.server) :].partition("#")[0] or "/"
 
 
 @dataclass(frozen=True)
 class HttpAnswer:
     """
-    What came back.
+    The answer to a request. The names of its headers may be in any case.
 
-    :param status: the HTTP status.
-    :param headers: the headers, names in any case.
-    :param received_at: when it came.
-    :param body: the body as it came over the wire: maybe compressed; cut off once it is longer than the request's
-        ``max_bytes``.
+    ``body`` is what came over the wire. It may be compressed, and is cut off once it exceeds the request's
+    ``max_bytes``.
     """
 
     status: int
@@ -76,7 +69,7 @@ class HttpAnswer:
 
 Exchange: TypeAlias = Generator[HttpRequest, HttpAnswer, T]
 """
-What a transport carries out: it sends each request that the generator yields, and sends the answer back in.
+A generator that a transport runs: it sends each request that the generator yields, and sends the answer back in.
 
-Thus each rule about what follows what is written once, for all transports.
+In this way, each rule about the order of requests is written once for all transports.
 """

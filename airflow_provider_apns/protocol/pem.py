@@ -1,4 +1,4 @@
-r"""A private key as people paste it: with real line breaks, with ``\n`` as two characters, or in one line."""
+r"""A private key as people paste it: with real line breaks, with ``\n`` as two characters, or on one line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _BREAK = re.compile(r"(?:\s|\\[nr])+")
 
 
 def read_pem(text: str) -> Secret:
-    """Return a key's PEM text as it is in its file; empty if the text holds no whole one."""
+    """Return a key's PEM text as its file has it, or an empty text if part of the key is missing."""
     match = _PEM.search(text)
     if match is None:
         return Secret()
@@ -20,18 +20,14 @@ def read_pem(text: str) -> Secret:
 
 
 def secrets_of(text: str) -> set[str]:
-    """
-    Return all pieces of a key, whole or broken, that a log could show, since logs mask line by line.
-
-    :param text: the key, as it was pasted.
-    """
+    """Return every piece of a pasted key, complete or broken, that a log could show. Logs mask line by line."""
     pieces = re.findall(r"[A-Za-z0-9+/=]+", _BREAK.sub(" ", re.sub(r"-+[A-Z ]+-+", " ", text)))
     body = "".join(pieces)
     return {piece for piece in (body, *_wrap(body), *pieces) if len(piece) > _SHORT}
 
 
 _SHORT = 8
-"""Pieces up to this length give nothing away, and might be words."""
+"""Pieces up to this length reveal nothing, and could be words."""
 
 
 def _wrap(body: str) -> list[str]:

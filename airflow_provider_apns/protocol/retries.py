@@ -1,4 +1,4 @@
-"""When to try again, and when to look again."""
+"""When to retry a request, and when to poll again."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT = 10.0
-"""Seconds to connect, after which a try is given up."""
+"""Seconds that a try may take to connect."""
 
 READ_TIMEOUT = 30.0
-"""Seconds without a single byte, after which a try is given up."""
+"""Seconds that a try may go without receiving a byte."""
 
 MAX_TRIES = 7
 MAX_BACKOFF = 32.0
 MAX_RETRY_AFTER = 300.0
 """
-Seconds that are waited within one call at Apple's wish. Who waits for an export waits longer, too; all else is left to
-Airflow's retries.
+The longest requested wait, in seconds, within one call. Waiting for an export may take longer; everything else is left
+to Airflow's retries.
 """
 
 FIRST_POLL_DELAY = 2.0
@@ -35,19 +35,16 @@ POLL_GROWTH = 1.5
 
 
 def retry_after_of(answer: HttpAnswer) -> float | None:
-    """Return the seconds that an answer asks to wait, by the server's own clock; see :func:`read_retry_after`."""
+    """Return the seconds that an answer asks the client to wait, by the server's own clock."""
     server_time = _http_date(answer.header("date")) or answer.received_at
     return read_retry_after(answer.header("retry-after"), server_time)
 
 
 def read_retry_after(value: str | None, now: datetime) -> float | None:
     """
-    Read a ``Retry-After`` header.
+    Read a ``Retry-After`` header: seconds or an HTTP date. ``now`` is the time by the server's clock.
 
-    :param value: seconds or an HTTP date.
-    :param now: the current time by the server's clock.
-    :return: seconds to wait, or ``None`` where the header says nothing sensible: unreadable, in the past, or more
-        than a day ahead.
+    Return ``None`` if the value is unreadable, in the past, or more than a day ahead.
     """
     if value is None:
         return None
@@ -73,18 +70,15 @@ def _http_date(text: str | None) -> datetime | None:
 
 
 def should_retry(error: BaseException) -> bool:
-    """Whether to try again within the same call: a transient failure whose wished wait is not too long."""
+    """Whether to retry within the same call: the failure is transient, and the requested wait is not too long."""
     return isinstance(error, ApnsServiceError) and (error.retry_after or 0) <= MAX_RETRY_AFTER
 
 
 def retry_delay(error: ApnsServiceError, tries: int) -> float:
     """
-    Return the seconds to wait before the next try.
+    Return the seconds to wait before the next try: what the server asked for, or else a capped exponential backoff.
 
-    :param error: why the last try failed.
-    :param tries: how many tries there were.
-    :return: what the server asked for, else capped exponential backoff; with jitter on top, so that many clients
-        do not come back in step.
+    Jitter keeps many clients from coming back in step.
     """
     if error.retry_after is not None:
         return error.retry_after + random.uniform(0, 1)  # noqa: S311 - jitter
@@ -95,11 +89,8 @@ class Patience:
     """
     Decides after each failed try of a call whether there is another one, and when.
 
-    While a server that limits the rate lets other requests of the same batch through, tries are not counted: the batch
-    makes progress, only slowly.
-
-    :param tries: how many tries there are.
-    :param answers: how many answers the batch has had so far.
+    While a rate-limiting server answers other requests of the same batch, tries do not count: the batch is slow, but it
+    moves. ``answers`` is how many answers the batch has had so far.
     """
 
     def __init__(self, tries: int = MAX_TRIES, answers: int = 0) -> None:
@@ -109,13 +100,7 @@ class Patience:
         self._counted = 0
 
     def delay_after(self, error: ApnsServiceError, answers: int = 0) -> float:
-        """
-        Return the seconds until the next try.
-
-        :param error: why the last try failed.
-        :param answers: how many answers the batch has had by now.
-        :raises ApnsServiceError: the error, if there is to be no further try.
-        """
+        """Return the seconds until the next try, or raise the error if there is none."""
         self._failed += 1
         moving = error.slow_down and answers > self._answers
         self._answers = answers
@@ -128,15 +113,10 @@ class Patience:
 
 
 def spread(delay: float) -> float:
-    """Return a delay that is longer by up to a quarter, so that what begins at the same moment does not go on so."""
+    """Return a delay up to a quarter longer, so that tasks that start together do not stay in step."""
     return delay * random.uniform(1.0, 1.25)  # noqa: S311 - jitter
 
 
 def poll_delay(polls: int, ceiling: float) -> float:
-    """
-    Return the seconds until the next status poll: soon at first, then slower, with jitter.
-
-    :param polls: how many polls there were, none included.
-    :param ceiling: the longest delay, in seconds.
-    """
+    """Return the seconds until the next poll: short at first, then longer up to ``ceiling``, with jitter."""
     return min(ceiling, FIRST_POLL_DELAY * POLL_GROWTH ** min(polls, 64)) * random.uniform(0.8, 1.0)  # noqa: S311

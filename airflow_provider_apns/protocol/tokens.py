@@ -1,4 +1,4 @@
-"""The data export token: kept out of sight, and read as far as it can be read."""
+"""The data export token: kept out of sight, and read as far as possible."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from airflow_provider_apns.exceptions import ApnsTokenError
 from airflow_provider_apns.protocol.datasets import Dataset
 
 RENEWAL_NOTICE = timedelta(days=14)
-"""How long before its expiry a token is warned about."""
+"""How long before a token's expiry the warnings begin."""
 
 RENEWAL_HINT = (
     "Make a new data export token in CloudKit Console (Settings > Tokens > Create Data Export Token) for this "
@@ -23,17 +23,17 @@ RENEWAL_HINT = (
 
 _MAX_CLAIMS_LENGTH = 64_000
 
-_CUT_SHORT = "The token was cut short: it begins as a JWT and does not end as one. Copy it again, in one piece."
+_CUT_SHORT = "The token was cut short: it begins like a JWT, but does not end like one. Copy it again, in one piece."
 
 _SIGNATURE_LENGTHS = {"HS256": 43, "HS384": 64, "HS512": 86, "ES256": 86}
 
 
 class Secret(str):
     """
-    A string that shows itself only to code that asks for the string.
+    A string that hides itself.
 
-    ``repr`` and f-strings mask it, so that neither a traceback that prints local variables nor a log line about the
-    object around it gives it away. ``str()`` and ``%s`` do not: what sends it needs the string.
+    ``repr`` and f-strings mask it, so neither a traceback with local variables nor a log line about an enclosing object
+    reveals it. ``str()`` and ``%s`` do not mask it, because the code that sends it needs the string.
     """
 
     __slots__ = ()
@@ -48,11 +48,10 @@ class Secret(str):
 @dataclass(frozen=True)
 class TokenClaims:
     """
-    What a token says of itself, if it reads as a JWT. Apple documents none of it, so all of it is optional.
+    What a token says about itself, if it is a JWT. Apple documents none of it, so all of it is optional.
 
-    :param expires_at: the ``exp`` claim.
-    :param scope: the ``scope`` claim, a list of ``"METHOD /path"`` strings.
-    :param flaw: what is wrong with a token that begins as a JWT and does not end as one.
+    ``scope`` has entries such as ``"METHOD /path"``. ``flaw`` says what is wrong with a token that begins like a JWT
+    and does not end like one.
     """
 
     expires_at: datetime | None = None
@@ -61,12 +60,7 @@ class TokenClaims:
 
     @classmethod
     def read(cls, token: str) -> TokenClaims:
-        """
-        Read the claims without checking the signature, which is Apple's business.
-
-        :param token: the data export token.
-        :return: the claims; empty ones for a token that is no JWT. Nothing is raised.
-        """
+        """Read the claims, or empty ones if the token is not a JWT. The signature is for Apple to check."""
         header, _, rest = token.partition(".")
         claims, _, signature = rest.partition(".")
         algorithm, payload = _object(header).get("alg"), _object(claims)
@@ -84,13 +78,7 @@ class TokenClaims:
         return sorted({match for entry in self.scope for match in re.findall(pattern, entry)})
 
     def check_expiry(self, now: datetime, conn_id: str) -> None:
-        """
-        Refuse an expired token before any request is made with it.
-
-        :param now: the current time.
-        :param conn_id: the connection to name in the error.
-        :raises ApnsTokenError: if the token's own expiry has passed.
-        """
+        """Refuse an expired token before it is used in a request."""
         if self.expires_at is not None and self.expires_at <= now:
             raise ApnsTokenError(
                 f"The data export token of connection '{conn_id}' expired on {self.expires_at:%Y-%m-%d %H:%M} UTC. "
@@ -98,7 +86,7 @@ class TokenClaims:
             )
 
     def renewal_notice(self, now: datetime, conn_id: str) -> str | None:
-        """Return a warning when the token expires within :data:`RENEWAL_NOTICE`, else ``None``."""
+        """Return a warning if the token expires within :data:`RENEWAL_NOTICE`."""
         if self.expires_at is None or self.expires_at - now > RENEWAL_NOTICE:
             return None
         return (
@@ -108,11 +96,9 @@ class TokenClaims:
 
     def scope_mismatch(self, app_id: str | None, dataset: str | None) -> str | None:
         """
-        Tell whether the token was made for another app or dataset; used to explain a refusal, never to refuse.
+        Say whether the token is for another app or dataset: "It is for app com.example.other, not com.example.app."
 
-        :param app_id: the bundle identifier that was asked for.
-        :param dataset: Apple's path segment of the dataset that was asked for.
-        :return: a sentence such as "It is for app com.example.other, not com.example.app.", or ``None``.
+        This explains a refusal and never causes one. ``dataset`` is Apple's path segment.
         """
         for what, wanted, pattern in (
             ("app", app_id, r"/appId/([^/\s]+)"),
@@ -130,7 +116,7 @@ def _object(part: str) -> dict[str, Any]:
 
 
 def _decoded(part: str) -> object:
-    """Decode a part of a JWT; ``None`` if it is none."""
+    """Decode a part of a JWT; ``None`` if it cannot be decoded."""
     if len(part) > _MAX_CLAIMS_LENGTH:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Whom to trust: URLs are read so strictly that no two URL parsers can disagree about their host."""
+"""Which hosts to trust. URLs are read so strictly that no two URL parsers can disagree about their host."""
 
 from __future__ import annotations
 
@@ -20,13 +20,7 @@ _PORTS = {"https": 443, "http": 80}
 
 @dataclass(frozen=True)
 class Origin:
-    """
-    Scheme, host and port of a URL.
-
-    :param scheme: ``https`` or ``http``.
-    :param host: in lower case.
-    :param port: the port, whether or not the URL names it.
-    """
+    """Scheme, host (in lower case) and port of a URL, whether or not the URL names its port."""
 
     scheme: str
     host: str
@@ -35,33 +29,34 @@ class Origin:
     @classmethod
     def of(cls, url: str) -> Origin:
         """
-        Read a URL's origin.
+        Read the origin of a plain absolute http or https URL.
 
-        :param url: a plain absolute http or https URL. User names, backslashes, control characters, percent-encoded
-            or non-ASCII host names, trailing dots and names too long for the DNS are all refused.
+        It refuses user names, backslashes, control characters, percent-encoded or non-ASCII host names, trailing dots,
+        and names too long for the DNS.
+
         :raises ValueError: saying what is wrong with the URL, without quoting it.
         """
         if len(url) > MAX_URL_LENGTH:
             raise ValueError(f"it is longer than {MAX_URL_LENGTH:,} characters")
         if found := _UNSAFE.search(url):
-            raise ValueError(f"it has {_name_of(found[0])} in it")
+            raise ValueError(f"it contains {_name_of(found[0])}")
         return cls._of_server(server_of(url))
 
     @classmethod
-    @lru_cache(maxsize=128)  # Thousands of URLs have the same few servers.
+    @lru_cache(maxsize=128)  # Thousands of URLs share a few servers.
     def _of_server(cls, server: str) -> Origin:
         match = _SERVER.fullmatch(server)
         if match is None or len(match["host"]) > 253:
-            raise ValueError("it is no absolute http or https URL with a plain host name")
+            raise ValueError("it is not an absolute http or https URL with a plain host name")
         scheme = match["scheme"].lower()
         port = int(match["port"] or _PORTS[scheme])
         if not 0 < port < 65536:
-            raise ValueError("its port is no port")
+            raise ValueError("its port is not a port number")
         return cls(scheme, match["host"].lower(), port)
 
     @property
     def is_loopback(self) -> bool:
-        """Whether the host is this machine, the only one that may be spoken to over plain http."""
+        """Whether the host is this machine, the only one that plain http may go to."""
         return _LOOPBACK.fullmatch(self.host) is not None
 
     @property
@@ -74,7 +69,7 @@ class Origin:
 
 
 def server_of(url: str) -> str:
-    """Return the part of a URL that names its server, which may be shown where the URL may not."""
+    """Return the part of a URL that names its server. It may be shown even if the URL may not."""
     return "/".join(url.split("/", 3)[:3])
 
 
@@ -83,4 +78,4 @@ def _name_of(character: str) -> str:
         return "a backslash"
     if not character.isascii():
         return "a character that is not ASCII"
-    return "a blank" if character == " " else "a control character"
+    return "a space" if character == " " else "a control character"

@@ -1,1 +1,1 @@
-"""Apple's CSV without I/O: bytes to typed rows, and rows to the bytes of CSV, JSON Lines and Parquet."""
+"""Apple's CSV without I/O: bytes to typed rows, and rows to CSV, JSON Lines or Parquet bytes."""

@@ -1,4 +1,4 @@
-"""The normalised columns: what Apple's are called in snake_case, and those that say whose rows they are."""
+"""The normalised columns: Apple's in snake_case, and those that say which app and channel a row is about."""
 
 from __future__ import annotations
 
@@ -18,19 +18,14 @@ Row: TypeAlias = tuple[Value, ...]
 
 @dataclass(frozen=True)
 class Column:
-    """
-    A column of the normalised output.
-
-    :param name: in snake_case.
-    :param kind: the type of its values.
-    """
+    """A column of the normalised output. Its name is in snake_case."""
 
     name: str
     kind: Kind
 
 
 def snake_case(name: str) -> str:
-    """Return a column's normalised name: ``Date (UTC)`` is ``date``, ``Push Type`` is ``push_type``."""
+    """Return a column's normalised name: ``Date (UTC)`` becomes ``date``, ``Push Type`` becomes ``push_type``."""
     if name == "Date (UTC)":
         return "date"
     cleaned = re.sub(r"[^0-9a-z]+", "_", name.strip().lower()).strip("_") or "column"
@@ -46,9 +41,9 @@ def documented_columns(dataset: Dataset) -> tuple[Column, ...]:
     )
 
 
-@lru_cache(maxsize=8)  # Ten thousand reports have the same ones.
+@lru_cache(maxsize=8)  # Ten thousand reports share the same columns.
 def labelled(columns: tuple[Column, ...], dataset: Dataset) -> tuple[Column, ...]:
-    """Return a report's columns with those that say whose rows they are, behind the date."""
+    """Return a report's columns, with ``app_id`` (and ``channel_id``) after the date."""
     names = ("app_id", "channel_id") if dataset.per_channel else ("app_id",)
     return (columns[0], *(Column(name, "string") for name in names), *columns[1:])
 
@@ -60,7 +55,7 @@ def normalised_columns(dataset: Dataset) -> tuple[Column, ...]:
 
 
 def added_columns(names: Iterable[str], dataset: Dataset) -> Iterator[Column]:
-    """Normalise the names of columns that Apple added, numbering those that would be taken twice."""
+    """Normalise the names of columns that Apple added. Number those that would clash."""
     taken = {column.name for column in documented_columns(dataset)}
     for base in map(snake_case, names):
         name = next(name for n in count(1) if (name := base if n == 1 else f"{base}_{n}") not in taken)

@@ -1,4 +1,4 @@
-"""Which format a path's suffix names."""
+"""The output formats, and which one a path names."""
 
 from __future__ import annotations
 
@@ -17,13 +17,7 @@ CONTENT_TYPES: dict[Format, str] = {
 
 
 def name_format(path: str, output_format: str | None) -> Format:
-    """
-    Tell in which format to write.
-
-    :param path: the path, whose suffix names the format.
-    :param output_format: ``csv``, ``jsonl`` or ``parquet`` where the suffix names none.
-    :raises ApnsInvalidRequestError: if neither names a format, or both name different ones.
-    """
+    """Return the format that the path's suffix or ``output_format`` names. The two must not disagree."""
     suffix = splitext(path)[1][1:].lower()
     named = suffix if suffix in CONTENT_TYPES else None
     if output_format is not None and output_format not in CONTENT_TYPES:
@@ -32,7 +26,7 @@ def name_format(path: str, output_format: str | None) -> Format:
         )
     if output_format is None and named is None:
         raise ApnsInvalidRequestError(
-            f"path {path!r} does not say its format: end it with .csv, .jsonl or .parquet, or give output_format."
+            f"path {path!r} does not say its format: end it in .csv, .jsonl or .parquet, or set output_format."
         )
     if output_format and named and output_format != named:
         raise ApnsInvalidRequestError(
@@ -43,28 +37,20 @@ def name_format(path: str, output_format: str | None) -> Format:
 
 
 def names_register(text: str) -> bool:
-    """Whether a text is the path of a register of channels, and not a list of channel ids: these have no dots."""
+    """Whether a text is the path of a register of channels. A list of channel ids has no dots."""
     return "/" in text and text.endswith((".jsonl", ".parquet"))
 
 
 def check_register(path: str) -> None:
-    """
-    Check the path of a register of channels.
-
-    :raises ApnsInvalidRequestError: if it is no path, or not of JSON Lines or Parquet.
-    """
+    """Check that a path can be that of a register of channels: a full path, for JSON Lines or Parquet."""
     if not names_register(path):
         raise ApnsInvalidRequestError(
-            f"path {path!r} is none of a register: give a full path that ends with .jsonl or .parquet."
+            f"path {path!r} cannot be a register of channels: give a full path that ends in .jsonl or .parquet."
         )
 
 
 def read_format(path: str, output_format: str | None) -> Format:
-    """
-    Tell in which format to write, and check that what it needs is installed; see :func:`name_format`.
-
-    :raises ApnsInvalidRequestError: naming the extra to install if pyarrow is missing.
-    """
+    """Return the format that :func:`name_format` finds, if what it needs is installed."""
     found = name_format(path, output_format)
     if found == "parquet":
         try:

@@ -1,5 +1,5 @@
 """
-Reading Apple's CSV as a whole.
+Reads Apple's CSV.
 
 Source: the tables of Apple's articles "Exporting broadcast push notification metrics" and "Exporting delivery metrics
 logs".
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from airflow_provider_apns.protocol.messages import Exchange
 
 WITHHELD = "-1"
-"""Apple's count for a channel with too few subscribers to keep people anonymous. It is not a number."""
+"""What Apple writes for a count if a channel has too few subscribers to keep people anonymous. It is not a number."""
 
 _MAX_COLUMNS = 200
 _MAX_COUNT = 2**63 - 1
@@ -44,13 +44,11 @@ _MAX_DIGITS = 19
 @dataclass(frozen=True)
 class Report:
     """
-    A report of Apple's, read to its end.
+    A report, read to its end.
 
-    :param body: the CSV, byte for byte as Apple built it.
-    :param dataset: what it counts.
-    :param columns: what the values of a row are: the documented ones in Apple's order, ``withheld`` for the broadcast
-        datasets, then those that Apple added later, as text.
-    :param rows: the rows, in Apple's order.
+    ``body`` is the CSV, byte for byte as Apple built it. ``columns`` has the documented columns in Apple's order, then
+    ``withheld`` for the broadcast datasets, then the columns that Apple added later, as text. ``rows`` are in Apple's
+    order.
     """
 
     body: bytes = field(repr=False)
@@ -63,45 +61,23 @@ class Report:
         return labelled(self.columns, self.dataset)
 
     def labelled_rows(self, days: Container[date], app_id: str, channel_id: str | None) -> list[Row]:
-        """
-        Return the rows with what says whose they are.
-
-        :param days: the days to keep.
-        :param app_id: the bundle identifier.
-        :param channel_id: the channel, in the channel dataset.
-        """
+        """Return the rows of these days, with the app (and the channel) after the date."""
         label = (app_id,) if channel_id is None else (app_id, channel_id)
         return [(row[0], *label, *row[1:]) for row in self.rows if row[0] in days]
 
 
 def download_report(account: Account, status_url: str, dataset: Dataset | None, max_bytes: int) -> Exchange[Report]:
-    """
-    Download a report, and read it.
-
-    :param account: the account.
-    :param status_url: the export.
-    :param dataset: the dataset that it must be, or ``None`` for any.
-    :param max_bytes: the largest decompressed report.
-    :raises ApnsReportError: if it is not the CSV that Apple documents.
-    :raises ApnsError: see :func:`~airflow_provider_apns.protocol.exchanges.download_export`.
-    """
+    """Download a report, and read it. It may be of any dataset if ``dataset`` is ``None``."""
     body = yield from download_export(account, status_url, max_bytes)
     return read_report(body, dataset, f"report of export {status_url}")
 
 
 def read_report(body: bytes, dataset: Dataset | None, what: str) -> Report:
-    """
-    Read a CSV.
-
-    :param body: its bytes.
-    :param dataset: the dataset that it must be, or ``None`` for any.
-    :param what: what is read, for errors.
-    :raises ApnsReportError: naming the line and column that cannot be read.
-    """
+    """Read a CSV, which errors call ``what``. It may be of any dataset if ``dataset`` is ``None``."""
     lines = _read_lines(body, what)
     _, header = next(lines, (0, None))
     if header is None:
-        raise ApnsReportError(f"The {what} is empty, it has not even a header.")
+        raise ApnsReportError(f"The {what} is empty: it does not even have a header.")
     names = tuple(name.strip() for name in header)
     found = _dataset_of(names, dataset, what, body)
     layout = _Layout.of(names, found)
@@ -113,13 +89,13 @@ def _read_lines(body: bytes, what: str) -> Iterator[tuple[int, list[str]]]:
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ApnsReportError(f"The {what} is no UTF-8 text.") from error
+        raise ApnsReportError(f"The {what} is not UTF-8 text.") from error
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     while True:
         try:
             fields = next(reader, None)
         except csv.Error as error:
-            raise ApnsReportError(f"The {what} is no CSV near line {reader.line_num}: {error}.") from error
+            raise ApnsReportError(f"The {what} is not valid CSV near line {reader.line_num}: {error}.") from error
         if fields is None:
             return
         if fields:
@@ -127,12 +103,12 @@ def _read_lines(body: bytes, what: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _dataset_of(names: Sequence[str], expected: Dataset | None, what: str, body: bytes) -> Dataset:
-    """Tell which dataset a header belongs to; its columns may be in any order, and further ones may be there."""
+    """Return the dataset that a header belongs to. It may have other columns, too, and in any order."""
     if len(names) > _MAX_COLUMNS:
         raise ApnsReportError(f"The {what} is not Apple's CSV: it has {len(names)} columns.")
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
-        raise ApnsReportError(f"The {what} has columns that come twice: {', '.join(repeated)[:200]}.")
+        raise ApnsReportError(f"The {what} has duplicate columns: {', '.join(repeated)[:200]}.")
     missing = {
         dataset: [name for name, _ in APPLE_COLUMNS[dataset] if name not in names]
         for dataset in ((expected,) if expected else Dataset)
@@ -149,15 +125,7 @@ def _dataset_of(names: Sequence[str], expected: Dataset | None, what: str, body:
 
 @dataclass(frozen=True)
 class _Layout:
-    """
-    Where a report has what.
-
-    :param documented: where the documented columns are, in Apple's order, and the type of their values.
-    :param withheld: whether its counts can be withheld.
-    :param added: where those are that Apple added later.
-    :param width: how many columns there are.
-    :param columns: what the values of a row are.
-    """
+    """Where the columns of a report are: the documented ones in Apple's order, and those that Apple added later."""
 
     documented: tuple[tuple[int, Kind], ...]
     withheld: bool
@@ -166,7 +134,7 @@ class _Layout:
     columns: tuple[Column, ...]
 
     @classmethod
-    @lru_cache(maxsize=8)  # Ten thousand reports have the same one.
+    @lru_cache(maxsize=8)  # Ten thousand reports share the same layout.
     def of(cls, names: tuple[str, ...], dataset: Dataset) -> _Layout:
         """Read a header that has all documented columns."""
         documented = APPLE_COLUMNS[dataset]
@@ -197,7 +165,7 @@ def _read_count(text: str, where: str) -> Value:
         return None
     is_number = text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS
     if not is_number or (value := int(text)) > _MAX_COUNT:
-        raise ApnsReportError(f"{where} has {text[:40]!r} for a count.")
+        raise ApnsReportError(f"{where} has {text[:40]!r} instead of a count.")
     return value
 
 

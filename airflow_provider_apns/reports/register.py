@@ -1,4 +1,4 @@
-"""The register of an app's channels: since Apple forgets a deleted channel at once, it is what remembers."""
+"""The register of an app's channels. Apple forgets a deleted channel at once; the register remembers it."""
 
 from __future__ import annotations
 
@@ -19,18 +19,13 @@ COLUMNS = (Column("channel_id", "string"), Column("first_seen", "timestamp"), Co
 
 
 class Seen(NamedTuple):
-    """
-    When a channel was seen.
-
-    :param first: in which listing first, in UTC.
-    :param last: in which one last.
-    """
+    """The times of the first and the last listing that had a channel, in UTC."""
 
     first: datetime
     last: datetime
 
     def includes(self, other: Seen) -> bool:
-        """Whether this says all that the other one says."""
+        """Whether the other times add nothing to these."""
         return self.first <= other.first and other.last <= self.last
 
 
@@ -39,13 +34,13 @@ Register = Mapping[str, Seen]
 
 
 def listed(channel_ids: Iterable[str], now: datetime) -> dict[str, Seen]:
-    """Return what one listing says."""
+    """Return the register of a single listing."""
     moment = now.replace(microsecond=0)
     return dict.fromkeys(channel_ids, Seen(moment, moment))
 
 
 def merged(register: Register, more: Register) -> dict[str, Seen]:
-    """Return all that two registers say."""
+    """Combine two registers."""
     both = dict(register)
     for channel_id, seen in more.items():
         known = both.get(channel_id, seen)
@@ -54,40 +49,36 @@ def merged(register: Register, more: Register) -> dict[str, Seen]:
 
 
 def includes(register: Register | None, other: Register) -> bool:
-    """Whether a register says all that another one says."""
+    """Whether the other register adds nothing to this one."""
     return register is not None and all(
         channel_id in register and register[channel_id].includes(seen) for channel_id, seen in other.items()
     )
 
 
 def latest(register: Register) -> set[str]:
-    """Return the channels that the latest listing had."""
+    """Return the channels in the latest listing."""
     last = max((seen.last for seen in register.values()), default=None)
     return {channel_id for channel_id, seen in register.items() if seen.last == last}
 
 
 def seen_since(register: Register, day: date) -> tuple[str, ...]:
-    """Return the channels that were seen on a day or later."""
+    """Return the channels that were seen on this day or later."""
     return tuple(channel_id for channel_id, seen in register.items() if seen.last.date() >= day)
 
 
 def write_register(register: Register, path: str) -> bytes:
-    """Return a register as bytes, in the format that its path names."""
+    """Write a register in the format that its path names."""
     rows: list[Row] = [(channel_id, *seen) for channel_id, seen in sorted(register.items())]
     return write_rows(rows, COLUMNS, read_format(path, None))
 
 
 def read_register(data: bytes, path: str) -> dict[str, Seen]:
-    """
-    Read a register.
-
-    :raises ApnsStorageError: if it is none.
-    """
+    """Read a register, and refuse anything else."""
     what = "a register of channels"
     table = read_table(data, COLUMNS, read_format(path, None), path, what)
     if table.columns != COLUMNS or any(None in row for row in table.rows):
         raise ApnsStorageError(
-            f"{path} is there already, and is not {what}: it has other columns, or nulls. It was not replaced: move it "
+            f"{path} already exists, and is not {what}: it has other columns, or nulls. It was not replaced. Move it "
             "away, or write to another path."
         )
     rows = cast("list[tuple[str, datetime, datetime]]", table.rows)

@@ -1,4 +1,4 @@
-"""Reading back what was written: objects of this provider's, and no others."""
+"""Reads back the objects that this provider wrote, and refuses all others."""
 
 from __future__ import annotations
 
@@ -19,35 +19,22 @@ if TYPE_CHECKING:
 
 
 def read_stored(data: bytes, dataset: Dataset, stored_format: Format, path: str) -> Table:
-    """
-    Read an object that an earlier task wrote.
-
-    :param data: its bytes.
-    :param dataset: the dataset that it must be.
-    :param stored_format: how it was written.
-    :param path: where it is, for errors.
-    :raises ApnsStorageError: if it was written by something else, or is broken.
-    """
+    """Read an object of this dataset that an earlier task wrote. ``path`` is for errors."""
     what = f"what this provider writes for the {dataset.short_name} dataset"
     return read_table(data, normalised_columns(dataset), stored_format, path, what)
 
 
 def read_table(data: bytes, columns: tuple[Column, ...], stored_format: Format, path: str, what: str) -> Table:
     """
-    Read an object that this provider wrote.
+    Read an object that this provider wrote. It may have more columns than these.
 
-    :param data: its bytes.
-    :param columns: those that it must have; it may have others.
-    :param stored_format: how it was written.
-    :param path: where it is, for errors.
-    :param what: what it must be, for errors.
-    :raises ApnsStorageError: if it was written by something else, or is broken.
+    ``path`` and ``what`` (what the object must be) are for errors.
     """
     try:
         return {"csv": _read_csv, "jsonl": _read_jsonl, "parquet": _read_parquet}[stored_format](data, columns)
     except _BROKEN as error:
         raise ApnsStorageError(
-            f"{path} is there already, and is not {what} ({error}). It was not replaced: move it away, or write to "
+            f"{path} already exists, and is not {what} ({error}). It was not replaced. Move it away, or write to "
             "another path."
         ) from error
 
@@ -61,7 +48,7 @@ def _columns(names: Sequence[str], wanted: tuple[Column, ...]) -> tuple[Column, 
     if missing := ours.keys() - set(names):
         raise ValueError(f"it lacks the column {', '.join(sorted(missing))}")
     if len(set(names)) != len(names):
-        raise ValueError("it has a column twice")
+        raise ValueError("it has duplicate columns")
     return tuple(ours.get(name, Column(name, "string")) for name in names)
 
 
@@ -84,7 +71,7 @@ def _read_csv(data: bytes, wanted: tuple[Column, ...]) -> Table:
 def _timestamp(text: str) -> datetime:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
-        raise ValueError("it has a time without its zone")
+        raise ValueError("it has a time without a time zone")
     return moment
 
 
@@ -106,7 +93,7 @@ def _read_jsonl(data: bytes, wanted: tuple[Column, ...]) -> Table:
 
 def _of_json(value: object, column: Column) -> Value:
     if column.kind in ("date", "timestamp"):
-        return _OF_TEXT[column.kind](value)  # type: ignore[arg-type]  # what is no text is a TypeError
+        return _OF_TEXT[column.kind](value)  # type: ignore[arg-type]  # a TypeError unless it is text
     wanted = {"string": str, "count": int, "boolean": bool}[column.kind]
     if value is not None and type(value) is not wanted:
         raise TypeError(f"{column.name} is {value!r}")

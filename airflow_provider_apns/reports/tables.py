@@ -1,4 +1,4 @@
-"""Rows of many reports, with columns that may differ from one to the next."""
+"""Collects the rows of many reports, whose columns may differ."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from airflow_provider_apns.reports.columns import Column, Row, Value
 
 SORT_KEYS = ("date", "app_id", "channel_id", "push_type", "status")
-"""Rows come by date, then channel, then what tells them apart."""
+"""Rows are sorted by date, then by channel, then by what tells them apart."""
 
 
 class Table:
     """
-    Collects rows; those without a column that others have, have nulls there.
+    Rows of many reports. A row has nulls in columns that only other rows have.
 
-    :param columns: the columns that every row has, even when there are no rows at all.
+    ``columns`` are the columns of every row. They exist even if there are no rows.
     """
 
     def __init__(self, columns: Iterable[Column]) -> None:
@@ -25,12 +25,7 @@ class Table:
         self.rows: list[Row] = []
 
     def add(self, rows: Iterable[Row], columns: Sequence[Column]) -> None:
-        """
-        Take rows.
-
-        :param rows: the rows.
-        :param columns: what their values are.
-        """
+        """Add rows whose values are in these columns."""
         if columns == self.columns:
             self.rows += rows
             return
@@ -42,9 +37,9 @@ class Table:
         self.rows += [tuple(None if place is None else row[place] for place in places) for row in rows]
 
     def sort(self) -> None:
-        """Bring the rows into their order, which is the same whatever order the reports came in."""
+        """Sort the rows. The result does not depend on the order of the reports."""
         names = [column.name for column in self.columns]
-        for key in reversed(SORT_KEYS):  # One key after the other takes a fifth less memory than all at once.
+        for key in reversed(SORT_KEYS):  # One key at a time takes a fifth less memory than all at once.
             if key in names:
                 self.rows.sort(key=itemgetter(names.index(key)))
 

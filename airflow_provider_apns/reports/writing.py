@@ -1,4 +1,4 @@
-"""Writing rows as CSV, JSON Lines or Parquet."""
+"""Writes rows as CSV, JSON Lines or Parquet."""
 
 from __future__ import annotations
 
@@ -21,12 +21,10 @@ _CSV_WORDS: dict[Value, str | None] = {True: "true", False: "false", None: None}
 
 def write_rows(rows: Sequence[Row], columns: Sequence[Column], output_format: Format) -> bytes:
     """
-    Write rows in one of the output formats; the same rows give the same bytes.
+    Write rows in one of the output formats. The same rows give the same bytes.
 
-    :param rows: the rows, in the order to write them.
-    :param columns: what their values are.
-    :param output_format: ``csv`` (a header, LF line ends, an empty field for null), ``jsonl`` or ``parquet``
-        (zstd; date32, int64, string, bool).
+    CSV has a header, LF line ends, and an empty field for null. Parquet uses zstd and the types date32, timestamp,
+    int64, string and bool.
     """
     return {"csv": _write_csv, "jsonl": _write_jsonl, "parquet": _write_parquet}[output_format](rows, columns)
 
@@ -34,7 +32,7 @@ def write_rows(rows: Sequence[Row], columns: Sequence[Column], output_format: Fo
 def _write_csv(rows: Sequence[Row], columns: Sequence[Column]) -> bytes:
     flags = [index for index, column in enumerate(columns) if column.kind == "boolean"]
     text = io.StringIO(newline="")
-    # CRLF, so that it quotes values that hold either; what stands between the lines becomes LF.
+    # With CRLF, the writer quotes values that contain CR or LF. The line ends themselves become LF.
     writer = csv.writer(_LfLines(text), lineterminator="\r\n")
     writer.writerow([column.name for column in columns])
     for row in rows:
@@ -46,7 +44,7 @@ def _write_csv(rows: Sequence[Row], columns: Sequence[Column]) -> bytes:
 
 
 class _LfLines:
-    """Ends the lines that ``csv.writer`` writes with LF."""
+    """Makes the lines of ``csv.writer`` end in LF."""
 
     def __init__(self, text: io.StringIO) -> None:
         self._text = text
@@ -80,7 +78,7 @@ def _write_parquet(rows: Sequence[Row], columns: Sequence[Column]) -> bytes:
 
 
 def arrow_schema(columns: Sequence[Column]) -> pyarrow.Schema:
-    """Return the types in which columns are written."""
+    """Return the Parquet types of these columns."""
     import pyarrow
 
     types: dict[Kind, Any] = {

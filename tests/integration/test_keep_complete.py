@@ -215,9 +215,7 @@ def test_an_object_that_is_not_ours_is_refused_and_not_replaced(world: World) ->
     other = world.folder / f"application/day={world.today - DAY}/metrics.csv"
     other.write_text("a,b\n1,2\n")
     os.utime(other, (world.clock[0].timestamp(),) * 2)
-    with pytest.raises(
-        Exception, match=r"metrics\.csv is there already, and is not what this provider writes"
-    ) as caught:
+    with pytest.raises(Exception, match=r"metrics\.csv already exists, and is not what this provider writes") as caught:
         world.run()
     assert isinstance(caught.value.__cause__, ApnsStorageError)
     assert other.read_text() == "a,b\n1,2\n"

@@ -22,7 +22,7 @@ from tests.unit.hooks.conftest import WEEK
     ("arguments", "told"),
     [
         (("news", *WEEK), "Unknown dataset 'news'"),
-        (("application", day(-1), day(-1)), "Apple exports no single day"),
+        (("application", day(-1), day(-1)), "Apple does not export a single day"),
         (("channel", *WEEK), "channel_id is missing"),
     ],
 )
@@ -97,13 +97,13 @@ class TestTestConnection:
     @pytest.mark.parametrize(
         ("changes", "told"),
         [
-            ({"login": ""}, "no Team ID: put your Apple Developer Team ID into its login field"),
+            ({"login": ""}, "no Team ID: put your Apple Developer Team ID into Team ID (login)"),
             ({"password": ""}, "no data export token"),
             ({"extra": {}}, "no App bundle ID"),
             ({"extra": {"app_id": "com.example.other"}}, "It is for app com.example.app, not com.example.other."),
             ({"login": "ANOTHER"}, "401"),
             ({"password": "wrong-token"}, "does not accept the data export token of connection 'apns_default'"),
-            ({"host": "http://127.0.0.1:1"}, "No answer from http://127.0.0.1:1 about the export"),
+            ({"host": "http://127.0.0.1:1"}, "No answer from http://127.0.0.1:1 to the request for the export"),
         ],
     )
     def test_what_is_missing_or_wrong(

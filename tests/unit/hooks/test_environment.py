@@ -74,7 +74,9 @@ class TestProxies:
     ) -> None:
         environ.setenv("HTTPS_PROXY", f"http://user:secret@{proxy.address}")
         proxy.tunnel_answer = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
-        expected = f"^The proxy {proxy.address} answers 407 Proxy Authentication Required to the request for the export"
+        expected = (
+            f"^The proxy {proxy.address} answered 407 Proxy Authentication Required to the request for the export"
+        )
         with pytest.raises(ApnsServiceError, match=expected):
             await hook.look(STATUS_URL)
 
@@ -84,7 +86,7 @@ class TestProxies:
     ) -> None:
         (port,) = free_ports(1)
         environ.setenv("HTTPS_PROXY", f"user:secret@127.0.0.1:{port}")
-        expected = f"^No answer from {APPLE} through the proxy 127.0.0.1:{port} about the export .*: Connection refused"
+        expected = f"^No answer from {APPLE} through the proxy 127.0.0.1:{port} to the .*: Connection refused"
         with pytest.raises(ApnsServiceError, match=expected) as raised:
             await hook.look(STATUS_URL)
         assert "secret" not in str(raised.value)
@@ -104,7 +106,11 @@ class TestProxies:
                 "is not a proxy URL: write it as http://host:port",
             ),
             ("HTTPS_PROXY", "http://user:secret@", "is not a proxy URL"),
-            ("HTTPS_PROXY", "http://user:secret@proxy.example.com:99999", "is not a proxy URL: its port is no port"),
+            (
+                "HTTPS_PROXY",
+                "http://user:secret@proxy.example.com:99999",
+                "is not a proxy URL: its port is not a port number",
+            ),
             ("HTTPS_PROXY", "user:secret@proxy example.com", "is not a proxy URL"),
             ("HTTPS_PROXY", "http://", "is not a proxy URL"),
         ],
@@ -146,7 +152,7 @@ class TestCertificates:
     @pytest.mark.usefixtures("environ", "short_waits")
     async def test_others_are_not(self, hook: Transport, start_apple: StartApple) -> None:
         apple = start_apple(tls=True)
-        with pytest.raises(ApnsServiceError, match=rf"^No answer from {apple.url} about .*certificate"):
+        with pytest.raises(ApnsServiceError, match=rf"^No answer from {apple.url} to .*certificate"):
             await hook.request()
         assert apple.ledger.posts == 0
 

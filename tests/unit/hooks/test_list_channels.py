@@ -94,7 +94,7 @@ def test_what_passes_is_tried_again(server: ChannelsServer, trouble: tuple[int, 
 
 def test_a_failure_that_lasts_comes_to_an_end(server: ChannelsServer, waits: list[float]) -> None:
     server.fail(*[(503, "ServiceUnavailable")] * 20)
-    with pytest.raises(ApnsServiceError, match="503 about the list of the channels of"):
+    with pytest.raises(ApnsServiceError, match="503 to the request for the list of the channels of"):
         ApnsHook().list_channels()
     assert len(server.seen) == retries.MAX_TRIES
     assert 30 < sum(waits) < 120
@@ -138,7 +138,7 @@ def test_it_goes_through_a_proxy(server: ChannelsServer, proxy: HttpProxy) -> No
 
 def test_a_proxy_that_refuses_is_named(server: ChannelsServer, proxy: HttpProxy) -> None:
     proxy.status = "407 Proxy Authentication Required"
-    with pytest.raises(ApnsNetworkError, match=rf"The proxy 127\.0\.0\.1:{proxy.port} answers 407 Proxy") as caught:
+    with pytest.raises(ApnsNetworkError, match=rf"The proxy 127\.0\.0\.1:{proxy.port} answered 407 Proxy") as caught:
         ApnsHook(max_tries=1).list_channels()
     assert "its-password" not in traceback_with_locals(caught.value)
     assert server.seen == []
@@ -198,7 +198,7 @@ def test_a_broken_key_is_in_no_log_error_or_traceback(
 ) -> None:
     broken = server.private_key.replace("-----END", "----END")
     monkeypatch.setenv("AIRFLOW_CONN_APNS_DEFAULT", server.connection(private_key=broken))
-    with caplog.at_level(logging.DEBUG), pytest.raises(ApnsConnectionError, match="no whole PEM text") as caught:
+    with caplog.at_level(logging.DEBUG), pytest.raises(ApnsConnectionError, match="not a complete PEM text") as caught:
         ApnsHook().list_channels()
     shown = traceback_with_locals(caught.value) + caplog.text
     assert not [secret for secret in secrets_of(broken) if secret in shown]

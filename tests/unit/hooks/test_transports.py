@@ -118,7 +118,9 @@ class TestTransientFailures:
         try:
             raise LookupError  # what the caller is handling is not the reason
         except LookupError:
-            with pytest.raises(ApnsServiceError, match=rf"^No answer from {server} about the export of .*: {told}\.$"):
+            with pytest.raises(
+                ApnsServiceError, match=rf"^No answer from {server} to the request for the export of .*: {told}\.$"
+            ):
                 await hook.request()
 
     async def test_an_answer_that_takes_too_long(self, hook: Transport, apple: Emulator) -> None:

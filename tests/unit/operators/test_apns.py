@@ -57,7 +57,7 @@ class TestRequesting:
         [
             ({"last_day": day(0)}, "is not over yet"),
             ({"first_day": day(-31)}, "Apple has deleted it"),
-            ({"first_day": day(-1)}, "Apple exports no single day"),
+            ({"first_day": day(-1)}, "Apple does not export a single day"),
             ({"url_expires_in_minutes": 61}, "from 20 to 60"),
         ],
     )
@@ -86,7 +86,7 @@ class TestRequesting:
 
     def test_an_unknown_channel_is_not_retried(self, apple: Emulator) -> None:
         task = ApnsRequestExportOperator(task_id="request", dataset="channel", channel_id="AAAA", **WEEK)
-        with pytest.raises(AirflowFailException, match="knows no channel AAAA"):
+        with pytest.raises(AirflowFailException, match="does not know channel AAAA"):
             task.execute(CONTEXT)
 
     def test_a_wrong_token_is_not_retried(self, apple: Emulator, connect: Connect) -> None:

@@ -153,7 +153,7 @@ def test_a_register_that_may_not_be_read_is_not_replaced(
 
 @pytest.mark.parametrize("path", ["register.jsonl", "s3://bucket/register.csv", "s3://bucket/register"])
 def test_a_path_that_is_no_register_s_is_told_when_the_dag_is_parsed(path: str) -> None:
-    with pytest.raises(ApnsInvalidRequestError, match="is none of a register"):
+    with pytest.raises(ApnsInvalidRequestError, match="cannot be a register"):
         ApnsListChannelsOperator(task_id="list", path=path)
 
 

@@ -71,13 +71,13 @@ class TestReading:
             ({"password": "tökén"}, "copy it again, in one piece"),
             ({"host": "http://apns.example.com"}, "plain http"),
             ({"host": "apns.example.com", "schema": "http"}, "plain http"),
-            ({"host": "https://user@apns.example.com"}, "is no API base URL"),
-            ({"host": "https://apns.example.com?x=1"}, "is no API base URL"),
-            ({"host": "https://apns.example.com/#x"}, "is no API base URL: it has a query or a fragment"),
-            ({"host": "not a host"}, "is no API base URL: it has a blank in it"),
-            ({"host": "apns.example.com", "schema": "ftp"}, "is no API base URL"),
-            ({"host": "https://[::1", "port": 80}, "is no API base URL"),
-            ({"host": "https://", "port": 80}, "is no API base URL"),
+            ({"host": "https://user@apns.example.com"}, "is not an API base URL"),
+            ({"host": "https://apns.example.com?x=1"}, "is not an API base URL"),
+            ({"host": "https://apns.example.com/#x"}, "is not an API base URL: it has a query or a fragment"),
+            ({"host": "not a host"}, "is not an API base URL: it contains a space"),
+            ({"host": "apns.example.com", "schema": "ftp"}, "is not an API base URL"),
+            ({"host": "https://[::1", "port": 80}, "is not an API base URL"),
+            ({"host": "https://", "port": 80}, "is not an API base URL"),
         ],
     )
     def test_the_error_names_the_field(self, changes: dict[str, Any], told: str) -> None:
@@ -112,7 +112,7 @@ class TestStatusUrls:
 
     @pytest.mark.parametrize("url", [*TRICKS, None, 7, b"https://api.icloud.apple.com/", ["https://a.apple.com/"]])
     def test_a_trick_is_no_status_url(self, url: Any) -> None:
-        with pytest.raises(ApnsUntrustedUrlError, match="is no status URL: ") as raised:
+        with pytest.raises(ApnsUntrustedUrlError, match="is not a status URL: ") as raised:
             account().check_status_url(url)
         assert str(raised.value).isprintable()
 

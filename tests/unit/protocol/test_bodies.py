@@ -68,7 +68,7 @@ class TestNotWhole:
     @given(plain.filter(bool), st.data())
     def test_plain_cut_anywhere(self, content: bytes, data: st.DataObject) -> None:
         cut = content[: data.draw(st.integers(0, len(content) - 1))]
-        with pytest.raises(ApnsServiceError, match=f"cut short: {len(cut)} of {len(content)} bytes came"):
+        with pytest.raises(ApnsServiceError, match=f"cut short: {len(cut)} of {len(content)} bytes arrived"):
             read(cut, sized(content))
 
     def test_more_than_was_announced(self) -> None:
@@ -77,7 +77,7 @@ class TestNotWhole:
 
     @pytest.mark.parametrize("length", ["", "x", "-1", "4, 4", "²", "9" * 5000])
     def test_nothing_tells(self, length: str) -> None:
-        with pytest.raises(ApnsServiceError, match="nothing tells whether it is whole"):
+        with pytest.raises(ApnsServiceError, match="nothing shows whether it is complete"):
             read(CSV, {"Content-Length": length})
 
     @given(st.binary(min_size=20, max_size=300), st.data())
@@ -95,12 +95,12 @@ class TestNotWhole:
 
     @pytest.mark.parametrize("body", [CSV, b"\x1f", b"\x1f\x8c" + b"x" * 20, zlib.compress(CSV)])
     def test_marked_as_gzip_but_none(self, body: bytes) -> None:
-        with pytest.raises(ApnsServiceError, match="is marked as gzip but is none"):
+        with pytest.raises(ApnsServiceError, match="is marked as gzip, but is not gzip"):
             read(body, {**sized(body), **GZIP})
 
     @pytest.mark.parametrize("encoding", ["br", "deflate", "zstd", "gzip, gzip", "x" * 500, "\x1b[31m\x92"])
     def test_an_encoding_that_nobody_asked_for(self, encoding: str) -> None:
-        with pytest.raises(ApnsServiceError, match="although only gzip was asked for") as raised:
+        with pytest.raises(ApnsServiceError, match="but only gzip was requested") as raised:
             read(CSV, {**sized(CSV), "Content-Encoding": encoding})
         assert len(str(raised.value)) < 100
         assert str(raised.value).isprintable()

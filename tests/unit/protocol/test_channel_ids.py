@@ -63,7 +63,7 @@ class TestLists:
                 "must be a list of channel ids",
             ),
             ([["AAAA", None], "[1, 2]", [("AAAA", "BBBB")], "AAAA,nonsense!"], "is not base64"),
-            (["LazySelectSequence(['AAAA'])"], r"write channel_ids=the_task\.output instead"),
+            (["LazySelectSequence(['AAAA'])"], r"Write channel_ids=the_task\.output instead"),
         ],
     )
     def test_anything_else_is_a_clear_error(self, values: list[object], told: str) -> None:

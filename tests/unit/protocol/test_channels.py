@@ -91,13 +91,13 @@ def test_an_answer_that_is_none(body: object) -> None:
 @pytest.mark.parametrize(
     ("status", "reason", "kind", "meaning"),
     [
-        (400, "FeatureNotEnabled", ApnsRefusedError, "switch on the broadcast capability"),
+        (400, "FeatureNotEnabled", ApnsRefusedError, "enable the broadcast capability"),
         (400, "TopicDisallowed", ApnsRefusedError, "does not belong to the key's team"),
         (403, "BadEnvironmentKeyInToken", ApnsTokenError, "The key is for the sandbox"),
         (403, "InvalidProviderToken", ApnsTokenError, "revoked, or its Key ID"),
-        (403, "ExpiredProviderToken", ApnsTokenError, "The clock of this machine"),
-        (403, "MissingProviderToken", ApnsTokenError, "a proxy in between"),
-        (403, "TopicMismatch", ApnsTokenError, "restricted to other topics"),
+        (403, "ExpiredProviderToken", ApnsTokenError, "This machine's clock"),
+        (403, "MissingProviderToken", ApnsTokenError, "a proxy may have removed it"),
+        (403, "TopicMismatch", ApnsTokenError, "restricted to other apps"),
         (403, "BadCertificate", ApnsTokenError, "key ABC123DEFG of team TEAM123456"),
         (404, "BadPath", ApnsRefusedError, "404"),
         (429, "TooManyProviderTokenUpdates", ApnsServiceError, "429"),
@@ -155,15 +155,15 @@ def test_forms_of_the_key(form: str) -> None:
 
 WRONG = {
     "missing": ("", "has no private_key"),
-    "the file's name": ("AuthKey_ABC123DEFG.p8", "is no whole PEM text"),
-    "without its end": (PEM[:150], "is no whole PEM text"),
-    "with a gap": (PEM.replace(PEM[100:140], ""), "is no readable private key"),
-    "of another curve": (pem_of(ec.generate_private_key(ec.SECP384R1())), "of another kind than Apple's"),
-    "RSA": (pem_of(rsa.generate_private_key(65537, 2048)), "of another kind than Apple's"),
-    "with a password": (pem_of(KEY, BestAvailableEncryption(b"x")), "is no readable private key"),
+    "the file's name": ("AuthKey_ABC123DEFG.p8", "is not a complete PEM text"),
+    "without its end": (PEM[:150], "is not a complete PEM text"),
+    "with a gap": (PEM.replace(PEM[100:140], ""), "is not a readable private key"),
+    "of another curve": (pem_of(ec.generate_private_key(ec.SECP384R1())), "is not one of Apple's keys"),
+    "RSA": (pem_of(rsa.generate_private_key(65537, 2048)), "is not one of Apple's keys"),
+    "with a password": (pem_of(KEY, BestAvailableEncryption(b"x")), "is not a readable private key"),
     "public": (
         KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode(),
-        "is no readable private key",
+        "is not a readable private key",
     ),
 }
 
@@ -177,7 +177,9 @@ def test_a_key_that_cannot_be_used_is_told_and_never_shown(key: str, meaning: st
     assert not [secret for secret in secrets_of(key) if secret in shown and "AuthKey" not in secret]
 
 
-@pytest.mark.parametrize(("key_id", "meaning"), [("", "has no key_id"), ("ABC", "is no Key ID"), (PEM, "is no Key ID")])
+@pytest.mark.parametrize(
+    ("key_id", "meaning"), [("", "has no key_id"), ("ABC", "is not a Key ID"), (PEM, "is not a Key ID")]
+)
 def test_a_key_id_that_is_none(key_id: str, meaning: str) -> None:
     with pytest.raises(ApnsConnectionError, match=meaning) as caught:
         provider_token(account(key_id=key_id), NOW)

@@ -36,8 +36,8 @@ class TestExportRequest:
             (Dataset.CHANNEL, WEEK, None, "channel_id is missing"),
             (Dataset.CHANNEL, WEEK, "", "channel_id is missing"),
             (Dataset.CHANNEL, WEEK, "news!", "'news!' is not base64"),
-            (Dataset.APPLICATION, WEEK, CHANNEL_ID, "not with 'application'"),
-            (Dataset.DELIVERY, WEEK, CHANNEL_ID, "not with 'delivery'"),
+            (Dataset.APPLICATION, WEEK, CHANNEL_ID, "leave it out for 'application'"),
+            (Dataset.DELIVERY, WEEK, CHANNEL_ID, "leave it out for 'delivery'"),
         ],
     )
     def test_what_apple_would_refuse_is_refused(
@@ -70,9 +70,7 @@ class TestExport:
         with pytest.raises(ApnsServiceError, match=f"is not ready .status {status}.: wait for it"):
             export.check_ready()
 
-    @pytest.mark.parametrize(
-        ("status", "told"), [("FAILED", "within 24 hours"), ("EXPIRED", "Request the export again")]
-    )
+    @pytest.mark.parametrize(("status", "told"), [("FAILED", "For 24 hours"), ("EXPIRED", "Request the export again")])
     def test_ended_without_a_report(self, status: str, told: str) -> None:
         export = Export(STATUS_URL, status)
         assert not export.is_ready

@@ -39,11 +39,16 @@ class TestAnswers:
             ),
             (400, b"", ApnsRefusedError, "badly formed (400)."),
             (401, b"", ApnsTokenError, "of connection 'my_conn' for the export (401). A token is for one app"),
-            (403, b"", ApnsRefusedError, "Apple answers 403 to the request for the export."),
-            (451, b"", ApnsRefusedError, "Apple answers 451 to the request for the export."),
-            (302, b"", ApnsServiceError, "redirects the request for the export (302), which Apple's API does not do"),
+            (403, b"", ApnsRefusedError, "Apple answered 403 to the request for the export."),
+            (451, b"", ApnsRefusedError, "Apple answered 451 to the request for the export."),
+            (302, b"", ApnsServiceError, "redirected the request for the export (302). Apple's API does not redirect"),
             (304, b"", ApnsServiceError, "the token was not sent on"),
-            (500, {"message": "oops"}, ApnsServiceError, "The server answers 500 about the export: 'oops'."),
+            (
+                500,
+                {"message": "oops"},
+                ApnsServiceError,
+                "The server answered 500 to the request for the export: 'oops'.",
+            ),
         ],
     )
     def test_says_what_happened(self, code: int, body: object, error: type[ApnsError], told: str) -> None:
@@ -89,7 +94,8 @@ class TestNetworkFailures:
             found = network_failure(REQUEST, error)
             assert type(found) is ApnsNetworkError
             with pytest.raises(
-                ApnsServiceError, match=rf"^No answer from https://store.example.com about the report: .*{told}\.$"
+                ApnsServiceError,
+                match=rf"^No answer from https://store.example.com to the request for the report: .*{told}\.$",
             ):
                 raise found
             assert "s3cret" not in str(found)
@@ -109,12 +115,12 @@ class TestNetworkFailures:
     )
     def test_what_a_proxy_answers_is_not_blamed_on_the_server(self, error: Exception) -> None:
         found = network_failure(REQUEST, caused_by(error), proxy=PROXY)
-        told = "answers 407 Proxy Authentication Required to the request for the report."
+        told = "answered 407 Proxy Authentication Required to the request for the report."
         assert str(found) == f"The proxy {PROXY} {told}"
 
     def test_a_proxy_that_is_not_there(self) -> None:
         found = network_failure(REQUEST, caused_by(ConnectionRefusedError(111, "Connection refused")), proxy=PROXY)
-        assert str(found).startswith(f"No answer from https://store.example.com through the proxy {PROXY} about")
+        assert str(found).startswith(f"No answer from https://store.example.com through the proxy {PROXY} to the")
 
     def test_what_was_handled_before_is_no_cause(self) -> None:
         earlier, error = OSError(5, "something earlier"), RuntimeError()
@@ -134,4 +140,4 @@ class TestNetworkFailures:
 
     def test_in_the_middle_of_an_answer(self) -> None:
         found = broken_off(REQUEST, caused_by(ConnectionResetError(104, "Connection reset by peer")))
-        assert str(found) == "The connection broke while the report was read: Connection reset by peer."
+        assert str(found) == "The connection broke in the middle of the report: Connection reset by peer."

@@ -27,7 +27,7 @@ def test_the_suffix_names_the_format_unless_it_is_given(path: str, output_format
 @pytest.mark.parametrize(
     ("path", "output_format", "told"),
     [
-        ("out/report", None, "'out/report' does not say its format: end it with .csv, .jsonl or .parquet, or give"),
+        ("out/report", None, "'out/report' does not say its format: end it in .csv, .jsonl or .parquet, or set"),
         ("out/report.txt", None, "does not say its format"),
         ("out.csv/report", None, "does not say its format"),
         ("out.csv/", None, "does not say its format"),

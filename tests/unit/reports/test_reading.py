@@ -94,7 +94,9 @@ class TestReading:
         ready = answer(body={"status": "SUCCESS", "downloadDetails": {"dataUrl": SIGNED_URL}})
         sent = [answer(200, body, {"Transfer-Encoding": "chunked"}) for body in (CHANNEL, CHANNEL[:-2])]
         assert result_of(download_report(account(), STATUS_URL, Dataset.CHANNEL, 1000), ready, sent[0]).body == CHANNEL
-        with pytest.raises(ApnsReportError, match=f"Line 2 of the report of export {STATUS_URL} has '-' for a count"):
+        with pytest.raises(
+            ApnsReportError, match=f"Line 2 of the report of export {STATUS_URL} has '-' instead of a count"
+        ):
             result_of(download_report(account(), STATUS_URL, None, 1000), ready, sent[1])
 
 
@@ -102,30 +104,30 @@ class TestUnreadable:
     @pytest.mark.parametrize(
         ("body", "told"),
         [
-            (b"", "is empty, it has not even a header"),
-            (b"\n\r\n\n", "is empty, it has not even a header"),
+            (b"", "is empty: it does not even have a header"),
+            (b"\n\r\n\n", "is empty: it does not even have a header"),
             (DELIVERY, "of the application dataset: it lacks the columns Broadcasts Published, Broadcasts Delivered"),
             (APPLICATION.replace(b"Unique Subscribers", b"Unique Users"), "lacks the column Unique Subscribers"),
             (b"<!DOCTYPE html>\n<html></html>\n", "begins with '<!DOCTYPE html>"),
             (b'{"status": "FAILED"}\n', "lacks the columns"),
-            (with_column(("Date (UTC)", "x")), r"columns that come twice: Date \(UTC\)"),
+            (with_column(("Date (UTC)", "x")), r"duplicate columns: Date \(UTC\)"),
             (b",".join(b"c%d" % n for n in range(300)), "it has 300 columns"),
             (APPLICATION + b"2026-03-03,1,2,3\n", "Line 4 of the report has 4 columns instead of 5"),
             (APPLICATION + b"2026-03-03,1,2,3,4,5\n", "Line 4 of the report has 6 columns instead of 5"),
             (with_column(("Note", '"two\nlines"')) + b"x", "Line 6 of the report has 1 columns instead of 6"),
-            (APPLICATION.replace(b"2900", b"many"), "Line 2 of the report has 'many' for a count"),
-            (APPLICATION.replace(b"2900", b"-2"), "has '-2' for a count"),
-            (APPLICATION.replace(b"2900", b"2900.5"), "has '2900.5' for a count"),
-            (APPLICATION.replace(b"2900", str(2**63).encode()), "for a count"),
-            (APPLICATION.replace(b"2900", "٣".encode()), "for a count"),
-            (APPLICATION.replace(b"2900", b"9" * 5000), "for a count"),
+            (APPLICATION.replace(b"2900", b"many"), "Line 2 of the report has 'many' instead of a count"),
+            (APPLICATION.replace(b"2900", b"-2"), "has '-2' instead of a count"),
+            (APPLICATION.replace(b"2900", b"2900.5"), "has '2900.5' instead of a count"),
+            (APPLICATION.replace(b"2900", str(2**63).encode()), "instead of a count"),
+            (APPLICATION.replace(b"2900", "٣".encode()), "instead of a count"),
+            (APPLICATION.replace(b"2900", b"9" * 5000), "instead of a count"),
             (APPLICATION.replace(b"2026-03-02", b"2026-02-30"), r"Line 3 of the report: Date \(UTC\) must be a day"),
             (APPLICATION.replace(b"2026-03-02", b"9999-12-31T23:59-12:00"), r"Line 3 of the report: Date \(UTC\)"),
-            (APPLICATION.decode().encode("utf-16"), "is no UTF-8 text"),
-            (APPLICATION.decode().encode("utf-16-le"), "lacks the column|is no CSV"),
-            (APPLICATION.replace(b"700", b"\xe9"), "is no UTF-8 text"),
-            (APPLICATION.replace(b"700", b'"700'), "is no CSV near line 3"),
-            (with_column(("Note", "x" * 200_000)), "is no CSV near line 2"),
+            (APPLICATION.decode().encode("utf-16"), "is not UTF-8 text"),
+            (APPLICATION.decode().encode("utf-16-le"), "lacks the column|is not valid CSV"),
+            (APPLICATION.replace(b"700", b"\xe9"), "is not UTF-8 text"),
+            (APPLICATION.replace(b"700", b'"700'), "is not valid CSV near line 3"),
+            (with_column(("Note", "x" * 200_000)), "is not valid CSV near line 2"),
         ],
     )
     def test_is_a_clear_error(self, body: bytes, told: str) -> None:
@@ -139,7 +141,7 @@ class TestUnreadable:
         lines = [HEADER, *[b"2026-03-01,1,2,3,4"] * rows]
         broken = data.draw(st.integers(1, rows))
         lines[broken] = b"2026-03-01,1,2,x,4"
-        with pytest.raises(ApnsReportError, match=f"^Line {broken + 1} of the report has 'x' for a count"):
+        with pytest.raises(ApnsReportError, match=f"^Line {broken + 1} of the report has 'x' instead of a count"):
             rows_of(b"\n".join(lines))
 
     @given(datasets, st.data())

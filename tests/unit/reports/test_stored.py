@@ -51,7 +51,7 @@ def test_what_was_written_is_read_back(output_format: Format, written: list[Row]
     ],
 )
 def test_what_is_not_ours_is_refused_by_its_path(output_format: Format, data: bytes) -> None:
-    with pytest.raises(ApnsStorageError, match="s3://b/x is there already, and is not what this provider writes"):
+    with pytest.raises(ApnsStorageError, match="s3://b/x already exists, and is not what this provider writes"):
         read_stored(data, Dataset.DELIVERY, output_format, "s3://b/x")
 
 

@@ -139,7 +139,7 @@ class TestFailing:
     @modes
     @pytest.mark.parametrize("status_url", ["https://evil.com/", "", "None", "file:///etc/passwd"])
     def test_a_foreign_status_url(self, apple: Emulator, status_url: str, options: dict[str, Any]) -> None:
-        with pytest.raises(AirflowFailException, match=r"no status URL|The token was not sent"):
+        with pytest.raises(AirflowFailException, match=r"not a status URL|The token was not sent"):
             run(sensor(status_url, **options))
         assert apple.ledger.connections == 0
 

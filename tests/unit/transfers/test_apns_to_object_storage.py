@@ -254,7 +254,7 @@ class TestChannels:
     def test_a_retry_continues(self, apple: Emulator, tmp_path: Path, short_waits: list[float]) -> None:
         apple.inject(f"download:500:times=forever,match={apple.channel_ids[5]}")
         operator = self.channels(tmp_path / "x.parquet", apple)
-        with pytest.raises(ApnsChannelsError, match="answers 500"):
+        with pytest.raises(ApnsChannelsError, match="answered 500"):
             run(operator)
         assert list(tmp_path.iterdir()) == []
         apple.clear_faults()
