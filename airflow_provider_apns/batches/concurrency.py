@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
+
+from airflow_provider_apns.batches.loops import run_in_thread
 
 log = logging.getLogger(__name__)
 
@@ -72,9 +74,35 @@ async def for_each(items: Sequence[T], work: Callable[[T], Awaitable[None]], max
         worker.result()
 
 
-def map_in_threads(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """Do something for each of maybe many items, some at once, and give the results in their order."""
-    left = iter(items)
+async def map_in_threads(work: Callable[[T], R], items: Iterable[T]) -> AsyncIterator[R]:
+    """
+    Do something for each of maybe many items in threads, some at once.
+
+    :param work: what to do.
+    :param items: the items.
+    :return: the results, in the order of the items.
+    """
+    left, run_in_executor = iter(items), asyncio.get_running_loop().run_in_executor
     with ThreadPoolExecutor(_THREADS) as threads:
-        while some := list(islice(left, 4 * _THREADS)):
-            yield from threads.map(work, some)
+        while some := [run_in_executor(threads, work, item) for item in islice(left, 4 * _THREADS)]:
+            try:
+                for result in some:
+                    yield await result
+            finally:
+                for result in some:
+                    result.cancel()
+
+
+def all_in_threads(work: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    """
+    Do something for every item in threads, while the caller only waits; see :func:`.run_in_thread`.
+
+    :param work: what to do.
+    :param items: the items.
+    :return: the results, in the order of the items.
+    """
+
+    async def main() -> list[R]:
+        return [result async for result in map_in_threads(work, items)]
+
+    return run_in_thread(main)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
@@ -46,16 +45,14 @@ class Summary:
     # Objects are written from the newest day to the oldest, and named the other way round.
     _named: deque[Written] = field(default_factory=lambda: deque(maxlen=PATHS_NAMED))
 
-    def add(self, objects: Iterable[Written]) -> Summary:
-        """Take what was written."""
-        for written in objects:
-            self.objects += 1
-            self.rows += written.rows
-            self.rows_kept += written.rows_kept
-            self.bytes += written.size
-            self._days |= written.days
-            self._named.appendleft(written)
-        return self
+    def add(self, written: Written) -> None:
+        """Take an object that was written."""
+        self.objects += 1
+        self.rows += written.rows
+        self.rows_kept += written.rows_kept
+        self.bytes += written.size
+        self._days |= written.days
+        self._named.appendleft(written)
 
     @property
     def named(self) -> list[Written]:
