@@ -278,6 +278,10 @@ class ApnsToObjectStorageOperator(BaseOperator):
             if self.asset_partitions:
                 event.add_partitions(summary.days)
 
+    def on_kill(self) -> None:
+        """End the task when it is marked as failed, or its worker is shut down."""
+        _compat.end_at_sigterm()
+
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
         """Tell OpenLineage what was exported, and the first hundred objects that were written."""
         from airflow_provider_apns.lineage import lineage_of
