@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime, timezone
@@ -32,6 +34,21 @@ def gauge(name: str, value: float, tags: dict[str, str]) -> None:
             stats: Any = import_module(module)
             getattr(stats, "Stats", stats).gauge(name, value, tags=tags)
             return
+
+
+def end_at_sigterm() -> None:
+    """
+    End a task that receives SIGTERM; for ``on_kill`` to call.
+
+    Airflow 2 ends the task itself. Airflow 3 calls ``on_kill`` in its signal handler, and otherwise lets the task go on
+    until it sends SIGKILL. It also calls ``on_kill`` after ``execution_timeout`` has ended the task.
+
+    :raises SystemExit: for which Airflow retries the task, unless it was marked as failed.
+    """
+    from airflow.providers.common.compat.sdk import AirflowTaskTimeout
+
+    if _AIRFLOW >= (3, 0) and not isinstance(sys.exc_info()[1], AirflowTaskTimeout):
+        raise SystemExit(128 + signal.SIGTERM)
 
 
 def is_deferral_timeout(next_method: str, next_kwargs: Mapping[str, Any] | None) -> bool:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
+
+from airflow_provider_apns.batches.loops import run_in_thread
 
 log = logging.getLogger(__name__)
 
@@ -72,9 +74,23 @@ async def for_each(items: Sequence[T], work: Callable[[T], Awaitable[None]], max
         worker.result()
 
 
-def map_in_threads(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+async def map_in_threads(work: Callable[[T], R], items: Iterable[T]) -> AsyncIterator[R]:
     """Run work in threads for each item, and yield the results in the items' order."""
-    left = iter(items)
+    left, run_in_executor = iter(items), asyncio.get_running_loop().run_in_executor
     with ThreadPoolExecutor(_THREADS) as threads:
-        while some := list(islice(left, 4 * _THREADS)):
-            yield from threads.map(work, some)
+        while some := [run_in_executor(threads, work, item) for item in islice(left, 4 * _THREADS)]:
+            try:
+                for result in some:
+                    yield await result
+            finally:
+                for result in some:
+                    result.cancel()
+
+
+def all_in_threads(work: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    """Run work in threads for each item, while the calling thread only waits; see :func:`.run_in_thread`."""
+
+    async def main() -> list[R]:
+        return [result async for result in map_in_threads(work, items)]
+
+    return run_in_thread(main)

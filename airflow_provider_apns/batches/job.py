@@ -84,15 +84,20 @@ class Job:
 
     def write(self, batch: Batch) -> Summary:
         """Download all reports, then write their rows."""
+        return self._run(lambda hook: self._write(hook, batch))
+
+    async def _write(self, hook: ApnsAsyncHook, batch: Batch) -> Summary:
         dataset = self.destination.dataset
-        table, batch = self._run(lambda hook: download_exports(hook, batch, dataset, self.app_id, self.max_concurrency))
+        table, batch = await download_exports(hook, batch, dataset, self.app_id, self.max_concurrency)
         check_failures(batch.missing, batch.failed, len(batch.wanted), self.on_channel_error)
         if batch.missing or batch.failed:
             log.warning("Channels that could not be exported:\n%s", describe(batch.missing, batch.failed))
         summary = Summary(
             f"{self.app_id}/{dataset.value}", batch.path, batch, self.hook.token_expires_at, list(batch.lost)
         )
-        return summary.add(self.destination.write(table, self._keys(batch, table), batch.days))
+        async for written in self.destination.write(table, self._keys(batch, table), batch.days):
+            summary.add(written)
+        return summary
 
     def _keys(self, batch: Batch, table: Table) -> list[Key]:
         layout = self.destination.layout

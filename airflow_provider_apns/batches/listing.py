@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pendulum
 
-from airflow_provider_apns.batches.concurrency import map_in_threads
+from airflow_provider_apns.batches.concurrency import all_in_threads
 from airflow_provider_apns.batches.layout import CHANNEL, DATE, Key
 from airflow_provider_apns.protocol.channel_ids import channel_id_of
 
@@ -48,7 +48,7 @@ def list_objects(fs: Any, path: str, days: Days) -> dict[Key, datetime | None]:
     found: dict[Key, datetime | None] = {}
     folders = [_below("", tuple(path.split("/")))]
     while folders:
-        entries = map_in_threads(lambda folder: (folder, _ls(fs, folder.path)), folders)
+        entries = all_in_threads(lambda folder: (folder, _ls(fs, folder.path)), folders)
         matches = [match for folder, listed in entries for match in _matches(folder, listed, days)]
         folders = [
             _below(entry["name"].rstrip("/"), f.below[1:], values) for f, entry, values in matches if f.below[1:]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from airflow_provider_apns.batches.concurrency import map_in_threads
+from airflow_provider_apns.batches.concurrency import all_in_threads, map_in_threads
 from airflow_provider_apns.reports.columns import normalised_columns
 from airflow_provider_apns.reports.formats import CONTENT_TYPES, Format
 from airflow_provider_apns.reports.stored import read_stored
@@ -73,8 +73,7 @@ class Destination:
 
         :raises ApnsStorageError: naming the first object that exists.
         """
-        for _ in map_in_threads(lambda key: check_free(self._object(key), overwrite=False), keys):
-            pass
+        all_in_threads(lambda key: check_free(self._object(key), overwrite=False), keys)
 
     def read(self, key: Key) -> Table | None:
         """
@@ -87,7 +86,7 @@ class Destination:
         data = read(path)
         return None if data is None else read_stored(data, self.dataset, self.output_format, str(path))
 
-    def write(self, table: Table, keys: Sequence[Key], days: Collection[date]) -> Iterator[Written]:
+    async def write(self, table: Table, keys: Sequence[Key], days: Collection[date]) -> AsyncIterator[Written]:
         """
         Write rows, each object whole or not at all, and keep the stored rows that the new ones do not replace.
 
@@ -111,7 +110,8 @@ class Destination:
 
         # The oldest day is written only after all others: see Layout.keys.
         for _, some in groupby(keys, lambda key: key.day == oldest):
-            yield from map_in_threads(write, some)
+            async for written in map_in_threads(write, some):
+                yield written
 
     def _object(self, key: Key) -> ObjectStoragePath:
         return object_path(self.layout.path_of(key), self.conn_id)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from itertools import islice
@@ -48,17 +47,15 @@ class Summary:
     # Objects are written from the newest day to the oldest, and listed from the oldest to the newest.
     _named: deque[Written] = field(default_factory=lambda: deque(maxlen=PATHS_NAMED))
 
-    def add(self, objects: Iterable[Written]) -> Summary:
-        """Add the objects that were written."""
-        for written in objects:
-            self.objects += 1
-            self.rows += written.rows
-            self.rows_kept += written.rows_kept
-            self.bytes += written.size
-            self._days |= written.days
-            self._days_unchanged |= written.days_unchanged
-            self._named.appendleft(written)
-        return self
+    def add(self, written: Written) -> None:
+        """Add an object that was written."""
+        self.objects += 1
+        self.rows += written.rows
+        self.rows_kept += written.rows_kept
+        self.bytes += written.size
+        self._days |= written.days
+        self._days_unchanged |= written.days_unchanged
+        self._named.appendleft(written)
 
     @property
     def named(self) -> list[Written]:

@@ -278,6 +278,10 @@ class ApnsToObjectStorageOperator(BaseOperator):
             if self.asset_partitions:
                 event.add_partitions(summary.days)
 
+    def on_kill(self) -> None:
+        """End the task at once if it is marked as failed, or its worker shuts down."""
+        _compat.end_at_sigterm()
+
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
         """Return the lineage for OpenLineage: the dataset, and the first hundred objects that were written."""
         from airflow_provider_apns.lineage import lineage_of

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from airflow_provider_apns.batches.concurrency import Progress, for_each, map_in_threads
+from airflow_provider_apns.batches.concurrency import Progress, all_in_threads, for_each
 
 
 class TestForEach:
@@ -83,4 +83,4 @@ def test_what_is_made_in_threads_is_made_together_and_comes_in_order() -> None:
         together.wait(timeout=10)
         return item * item
 
-    assert list(map_in_threads(work, iter(range(200)))) == [item * item for item in range(200)]
+    assert all_in_threads(work, iter(range(200))) == [item * item for item in range(200)]

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_apns.batches.layout import Layout
+from airflow_provider_apns.batches.loops import run_in_thread
 from airflow_provider_apns.batches.publishing import Destination, Written, changed_days, merge
 from airflow_provider_apns.exceptions import ApnsStorageError, ApnsWriteError
 from airflow_provider_apns.protocol.datasets import Dataset
@@ -38,7 +39,12 @@ ALL = table(*(row(day, channel) for channel in CHANNELS for day in DAYS))
 
 def written(rows: Table, template: str) -> list[Written]:
     destination = Destination(Layout(template), "csv", Dataset.CHANNEL)
-    return list(destination.write(rows, destination.layout.keys(dict.fromkeys(CHANNELS, DAYS)), DAYS))
+    keys = destination.layout.keys(dict.fromkeys(CHANNELS, DAYS))
+
+    async def write() -> list[Written]:
+        return [one async for one in destination.write(rows, keys, DAYS)]
+
+    return run_in_thread(write)
 
 
 def read(path: Path) -> list[tuple[str, str]]:
