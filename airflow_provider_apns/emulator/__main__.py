@@ -29,18 +29,15 @@ _SHAPES: dict[str, dict[str, Any]] = {
     "requested_at": {"choices": REQUESTED_AT},
     "csv": {"action": "append", "choices": CSV_TRAITS},
 }
-"""Options whose form does not follow from the default of the setting."""
+"""The options whose form does not follow from the setting's default."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the emulator until it is told to end.
-
-    :param arguments: the command line; the process's own if it is missing
-    """
+    """Run the emulator until it receives SIGTERM or SIGINT."""
     parser = _parser()
     options = vars(parser.parse_args(arguments))
     faults = options.pop("fault")
-    # Blocked before there are threads, so that they come to nobody but sigwait.
+    # Blocked before any thread starts, so that only sigwait receives them.
     signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
     try:
         with Emulator(**options) as emulator:
@@ -53,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _announcement(emulator: Emulator) -> str:
-    # The token may be shown: it opens nothing but this emulator.
+    # The token may be shown, because it works with this emulator only.
     connection = f"AIRFLOW_CONN_APNS_DEFAULT='{emulator.connection_json}'"
     trust = f" - trust: {emulator.ca_path}" if emulator.ca_path else ""
     return f"APNs emulator listening on {emulator.url} - connection: {connection}{trust}"

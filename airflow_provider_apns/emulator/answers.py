@@ -1,4 +1,4 @@
-"""How answers are built, by the endpoints and by the faults."""
+"""Builds answers, for the endpoints and for the faults."""
 
 from __future__ import annotations
 
@@ -16,23 +16,13 @@ _TAKES_GZIP = re.compile(r"(?:^|[,\s])(?:gzip|\*)\s*(?:,|$|;\s*q=(?!0(?:\.0*)?\s
 
 
 def json_answer(document: object, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    """Build an answer from a JSON document.
-
-    :param document: what to serialise
-    :param status: the HTTP status
-    :param headers: further headers
-    """
+    """Build a JSON answer."""
     body = json.dumps(document).encode()
     return web.Response(body=body, status=status, headers=headers, content_type="application/json")
 
 
 def xml_error(status: int, message: str, headers: Mapping[str, str] | None = None) -> web.Response:
-    """Build an error as object stores write it.
-
-    :param status: the HTTP status
-    :param message: what is wrong
-    :param headers: further headers
-    """
+    """Build an error as object stores write it."""
     code = "AccessDenied" if status == 403 else HTTPStatus(status).phrase.replace(" ", "")
     error = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
     body = f'<?xml version="1.0" encoding="UTF-8"?>\n{error}'.encode()
@@ -40,11 +30,7 @@ def xml_error(status: int, message: str, headers: Mapping[str, str] | None = Non
 
 
 def csv_answer(request: web.Request, csv: bytes) -> web.Response:
-    """Build an answer from a CSV, compressed for those who take it.
-
-    :param request: what is answered
-    :param csv: the report
-    """
+    """Build a CSV answer, compressed if the client accepts that."""
     answer = web.Response(body=csv, content_type="text/csv", zlib_executor_size=len(csv) + 1)
     if _TAKES_GZIP.search(request.headers.get("Accept-Encoding", "")):
         answer.enable_compression(web.ContentCoding.gzip)
@@ -52,10 +38,7 @@ def csv_answer(request: web.Request, csv: bytes) -> web.Response:
 
 
 def body_of(answer: web.Response) -> bytes:
-    """Return the body of an answer that is there as a whole, not compressed.
-
-    :param answer: one of those above
-    """
+    """Return an answer's body, complete and uncompressed."""
     if not isinstance(answer.body, bytes):
         raise TypeError(f"not a body of bytes: {answer.body!r}")
     return answer.body

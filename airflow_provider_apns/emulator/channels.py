@@ -1,4 +1,4 @@
-"""Apple's second service, which lists an app's channels: HTTP/2 over TLS, on a port of its own, by hypercorn."""
+"""Apple's second service, which lists an app's channels over HTTP/2 and TLS. hypercorn serves it on its own port."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from urllib.parse import unquote
 
 from airflow_provider_apns.emulator.apple import Refusal
 from airflow_provider_apns.emulator.faults.fault import LISTING, REASONS
-from airflow_provider_apns.emulator.ledger import Record
 from airflow_provider_apns.emulator.service import Service
 from airflow_provider_apns.emulator.tls import SERVER_FILE
 
@@ -28,14 +27,14 @@ _PATH = re.compile(r"/1/apps/([^/]+)/all-channels")
 
 
 class ChannelService(Service):
-    """A service whose channels come and go, and which lists them if ``channels_port`` is set."""
+    """A service whose channels come and go. It lists them if ``channels_port`` is set."""
 
     channels_port: int | None = None
-    """The port that lists channels, also while it is stopped."""
+    """The port that lists channels. It stays the same while the emulator is stopped."""
 
     @cached_property
     def key(self) -> AuthenticationKey:
-        """The key to list channels with."""
+        """The key for listing channels."""
         from airflow_provider_apns.emulator.apple.keys import AuthenticationKey
 
         return AuthenticationKey(self.apple.settings.seed, self.team_id)
@@ -52,16 +51,16 @@ class ChannelService(Service):
         return super()._extra() | keys
 
     def create_channel(self, channel_id: str | None = None) -> str:
-        """Create a channel; returns its identifier.
+        """Create a channel, and return its identifier.
 
-        :param channel_id: one that was deleted, to have it again; a new one without it
+        :param channel_id: a deleted channel to bring back; if it is missing, the channel is new
         """
         channel_id = channel_id or self.apple.new_channel_id()
         self._change_channel(channel_id, there=True)
         return channel_id
 
     def delete_channel(self, channel_id: str) -> None:
-        """Delete a channel: it is not listed any more, from now on.
+        """Delete a channel. From now on, it is not listed.
 
         :param channel_id: its identifier
         """
@@ -78,14 +77,8 @@ class ChannelService(Service):
         if "channel" in entry:
             self.apple.change_channel(entry["channel"], there=entry["there"])
 
-    # -- the network ---------------------------------------------------------------------------------------
-
     async def _serve_channels(self, directory: Path, ending: asyncio.Event) -> asyncio.Task[None]:
-        """Start listening.
-
-        :param directory: where the certificate is
-        :param ending: set when it shall end
-        """
+        """Start listening, until ``ending`` is set."""
         try:
             from hypercorn.asyncio import serve
             from hypercorn.config import Config
@@ -118,18 +111,15 @@ class ChannelService(Service):
                 status = 200
             except Refusal as refusal:
                 document, status = {"reason": refusal.reason}, refusal.status
-            record = Record(
-                time=self.apple.clock().timestamp(),
+            self._note(
                 method=scope["method"],
                 endpoint=LISTING,
                 path=scope["path"],
                 had_token="authorization" in headers,
                 status=status,
-                export_id=None,
                 in_flight=in_flight,
                 fault=kind,
             )
-            self.ledger.enter({"record": record})
             answered = [(b"content-type", b"application/json")]
             if fault and fault.retry_after:
                 answered.append((b"retry-after", fault.retry_after.encode()))

@@ -1,10 +1,10 @@
-"""The control interface under ``/_emulator/``, for an emulator that runs in another process."""
+"""The control interface under ``/_emulator/``, for an emulator in another process."""
 
 from __future__ import annotations
 
 import ipaddress
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
@@ -12,71 +12,50 @@ from airflow_provider_apns.emulator.answers import csv_answer, json_answer
 from airflow_provider_apns.emulator.faults import Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from airflow_provider_apns.emulator.channels import ChannelService
 
+    Command = Callable[[Mapping[str, str], Any], object]
+
 
 def control(service: ChannelService) -> web.Application:
-    """Build the application to serve under ``/_emulator``.
+    """Build the application that is served under ``/_emulator``."""
+    # Each command takes the query and the JSON body.
+    commands: dict[tuple[str, str], Command] = {
+        ("GET", "/ledger"): lambda query, body: service.ledger.as_dict(records="records" in query),
+        ("DELETE", "/ledger"): lambda query, body: service.ledger.clear(),
+        ("POST", "/faults"): lambda query, body: service.inject(*_faults(body)),
+        ("DELETE", "/faults"): lambda query, body: service.clear_faults(),
+        ("POST", "/token"): lambda query, body: service.rotate_token(str(body["token"])),
+        ("GET", "/connection"): lambda query, body: json.loads(service.connection_json),
+        ("GET", "/channels"): lambda query, body: service.channel_ids,
+        ("POST", "/channels"): lambda query, body: {"channel_id": service.create_channel(body.get("channel_id"))},
+        ("DELETE", "/channels"): lambda query, body: service.delete_channel(str(body["channel_id"])),
+    }
 
-    :param service: the emulator to look at or to steer
-    """
-    routes = web.RouteTableDef()
-
-    @routes.get("/ledger")
-    async def ledger(request: web.Request) -> web.Response:
-        return json_answer(service.ledger.as_dict(records="records" in request.query))
-
-    @routes.delete("/ledger")
-    async def clear_ledger(request: web.Request) -> web.Response:
-        service.ledger.clear()
-        return json_answer({})
-
-    @routes.post("/faults")
-    async def inject(request: web.Request) -> web.Response:
-        document = await request.json()
-        items = document if isinstance(document, list) else [document]
-        service.inject(*(item if isinstance(item, str) else Fault.from_json(item) for item in items))
-        return json_answer({})
-
-    @routes.delete("/faults")
-    async def clear_faults(request: web.Request) -> web.Response:
-        service.clear_faults()
-        return json_answer({})
-
-    @routes.post("/token")
-    async def rotate_token(request: web.Request) -> web.Response:
-        service.rotate_token(str((await request.json())["token"]))
-        return json_answer({})
-
-    @routes.get("/connection")
-    async def connection(request: web.Request) -> web.Response:
-        return web.Response(text=service.connection_json, content_type="application/json")
-
-    @routes.get("/channels")
-    async def channels(request: web.Request) -> web.Response:
-        return json_answer(service.channel_ids)
-
-    @routes.post("/channels")
-    async def create_channel(request: web.Request) -> web.Response:
-        asked = json.loads(await request.read() or b"{}")
-        return json_answer({"channel_id": service.create_channel(asked.get("channel_id"))})
-
-    @routes.delete("/channels")
-    async def delete_channel(request: web.Request) -> web.Response:
-        service.delete_channel(str((await request.json())["channel_id"]))
-        return json_answer({})
-
-    @routes.get("/csv")
     async def csv(request: web.Request) -> web.Response:
         asked = request.query
         report = service.csv(asked["dataset"], asked["start"], asked["end"], asked.get("channel_id"))
         return csv_answer(request, report)
 
     application = web.Application(middlewares=[_guard])
-    application.add_routes(routes)
+    application.add_routes([web.get("/csv", csv)])
+    application.add_routes([web.route(*where, _handler(command)) for where, command in commands.items()])
     return application
+
+
+def _handler(command: Command) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def handle(request: web.Request) -> web.Response:
+        result = command(request.query, json.loads(await request.read() or b"{}"))
+        return json_answer({} if result is None else result)
+
+    return handle
+
+
+def _faults(body: Any) -> list[Fault | str]:
+    items = body if isinstance(body, list) else [body]
+    return [item if isinstance(item, str) else Fault.from_json(item) for item in items]
 
 
 @web.middleware
@@ -92,10 +71,7 @@ async def _guard(
 
 
 def is_loopback(address: str | None) -> bool:
-    """Say whether an address is one of this machine alone.
-
-    :param address: the peer's, if it is known
-    """
+    """Whether an address can only be this machine's."""
     try:
         return ipaddress.ip_address(address or "").is_loopback
     except ValueError:

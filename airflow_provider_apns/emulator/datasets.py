@@ -1,4 +1,4 @@
-"""The three datasets that Apple knows."""
+"""Apple's three datasets."""
 
 from __future__ import annotations
 
@@ -9,12 +9,7 @@ _DATE = "Date (UTC)"
 
 @dataclass(frozen=True)
 class Dataset:
-    """One of Apple's datasets.
-
-    :param name: the short name, used by the command line and in fault specifications
-    :param segment: the path segment, in Apple's own spelling
-    :param columns: the documented columns, in the documented order
-    """
+    """One of Apple's datasets: its short name, its path segment in Apple's spelling, its columns in Apple's order."""
 
     name: str
     segment: str
@@ -22,7 +17,7 @@ class Dataset:
 
     @property
     def per_channel(self) -> bool:
-        """Whether an export of this dataset is about one channel, which the request must then name."""
+        """Whether an export is about one channel, which the request must name."""
         return self is CHANNEL
 
 
@@ -38,11 +33,8 @@ DATASETS = (APPLICATION, CHANNEL, DELIVERY)
 
 
 def find_dataset(name: str) -> Dataset:
-    """Find a dataset by its short name or by Apple's path segment.
-
-    :param name: for example ``channel`` or ``broadcastchannelmetrics``
-    """
+    """Find a dataset by its short name or by Apple's path segment."""
     for dataset in DATASETS:
         if name in (dataset.name, dataset.segment):
             return dataset
-    raise ValueError(f"unknown dataset {name!r}; there are {', '.join(each.name for each in DATASETS)}")
+    raise ValueError(f"unknown dataset {name!r}: use {', '.join(each.name for each in DATASETS)}")

@@ -1,4 +1,4 @@
-"""An append-only file of JSON lines, in which the emulator's state survives its process."""
+"""An append-only file of JSON lines, which keeps the emulator's state when its process ends."""
 
 from __future__ import annotations
 
@@ -12,12 +12,10 @@ if TYPE_CHECKING:
 
 
 class Journal:
-    """Keeps entries in a file.
+    """Appends entries to a file, and creates it if it is missing.
 
-    Each entry is one unbuffered write: once made it survives a SIGKILL of the process (not a power cut, for
-    which it would have to wait for the disk), and ten thousand of them take a fraction of a second.
-
-    :param path: the file; it is made when it is missing
+    Each entry is one unbuffered write. It survives a SIGKILL of the process, but not a power cut, which would need a
+    wait for the disk. Ten thousand entries take a fraction of a second.
     """
 
     def __init__(self, path: Path) -> None:
@@ -27,15 +25,12 @@ class Journal:
         _end_torn_line(self._file)
 
     def __call__(self, entry: dict[str, Any]) -> None:
-        """Append an entry.
-
-        :param entry: anything that JSON can hold
-        """
+        """Append an entry."""
         if self._file is not None:
             os.write(self._file, json.dumps(entry, separators=(",", ":")).encode() + b"\n")
 
     def entries(self) -> Iterator[dict[str, Any]]:
-        """Yield the entries of this and all earlier processes; a line torn by a kill is left out."""
+        """Yield the entries of this and all earlier processes, without lines that a kill has torn."""
         with self._path.open("rb") as lines:
             for line in lines:
                 try:
@@ -45,7 +40,7 @@ class Journal:
                 yield entry
 
     def close(self) -> None:
-        """Give the file back; entries are lost from now on."""
+        """Close the file. Later entries are lost."""
         if self._file is not None:
             os.close(self._file)
         self._file = None

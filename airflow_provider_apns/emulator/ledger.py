@@ -1,4 +1,4 @@
-"""What happened at the emulator, for tests to check and for people to look at."""
+"""What reached the emulator, for tests to check and for people to read."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ _RECORDS_KEPT = 500_000
 
 
 class Record(NamedTuple):
-    """One request, as the emulator saw it.
+    """One request that reached the emulator.
 
     :param time: when it was answered, in seconds since the epoch
     :param method: the HTTP method
-    :param endpoint: ``request``, ``status``, ``download``, ``trap`` (a redirect's target), ``channels`` (a listing)
-        or ``other``
+    :param endpoint: ``request``, ``status``, ``download``, ``trap`` (a redirect's target), ``channels`` (a listing) or
+        ``other``
     :param path: the path without its query, so that no signature is kept
-    :param had_token: whether the token header came along
-    :param status: the HTTP status answered; 0 when the connection was ended without one
-    :param export_id: the export in question, where there is one
-    :param in_flight: how many requests were being served at that moment, this one included
-    :param fault: the kind of the injected fault, if one was due
+    :param had_token: whether it had the token header
+    :param status: the HTTP status of the answer; 0 if the connection ended without one
+    :param export_id: the export that it was about, if any
+    :param in_flight: how many requests were being served at that moment, including this one
+    :param fault: the kind of the fault that hit it, if any
     """
 
     time: float
@@ -41,7 +41,7 @@ class Record(NamedTuple):
 class Ledger:
     """Counts and records of everything that reached the emulator.
 
-    :param journal: called with each entry, to let it survive the process
+    :param journal: called with each entry, so that it survives the process
     """
 
     def __init__(self, journal: Callable[[dict[str, Any]], None] | None = None) -> None:
@@ -57,35 +57,33 @@ class Ledger:
         self.exports_created = 0
         self.max_in_flight = 0
 
-    # -- what is in it -------------------------------------------------------------------------------------
-
     def count(self, endpoint: str, status: int | None = None) -> int:
         """Count requests.
 
         :param endpoint: as in :class:`Record`
-        :param status: only those answered so
+        :param status: count only the requests that got this status
         """
         answers = list(self._answers.items())
         return sum(n for (where, what), n in answers if where == endpoint and status in (None, what))
 
     @property
     def posts(self) -> int:
-        """How many export requests came in, whatever they were answered."""
+        """How many export requests came in, whatever the answer."""
         return self.count("request")
 
     @property
     def gets(self) -> int:
-        """How many status requests came in, whatever they were answered."""
+        """How many status requests came in, whatever the answer."""
         return self.count("status")
 
     @property
     def downloads(self) -> int:
-        """How many download requests came in, whatever they were answered."""
+        """How many download requests came in, whatever the answer."""
         return self.count("download")
 
     @property
     def listings(self) -> int:
-        """How many requests to list channels came in, whatever they were answered."""
+        """How many requests to list channels came in, whatever the answer."""
         return self.count("channels")
 
     @property
@@ -95,14 +93,11 @@ class Ledger:
 
     @property
     def violations(self) -> list[str]:
-        """What a client must never do, in words: the token at the wrong place."""
+        """What a client must never do, in words: the token was in the wrong place."""
         return list(self._violations)
 
     def as_dict(self, *, records: bool = False) -> dict[str, Any]:
-        """Return the ledger for JSON.
-
-        :param records: with every record, not only the counts
-        """
+        """Return the counts for JSON, and every record if ``records`` is true."""
         counts = ("posts", "exports_created", "gets", "downloads", "connections", "max_in_flight", "violations")
         summary = {name: getattr(self, name) for name in counts}
         summary["answers"] = {f"{endpoint} {status}": n for (endpoint, status), n in sorted(self._answers.items())}
@@ -110,11 +105,9 @@ class Ledger:
             summary["records"] = [record._asdict() for record in self.records]
         return summary
 
-    # -- what comes into it --------------------------------------------------------------------------------
-
     @contextmanager
     def serving(self) -> Iterator[int]:
-        """Count a request as in flight while it is served; gives how many there are now."""
+        """Count a request as in flight while it is served, and yield how many there are now."""
         self.in_flight += 1
         self.max_in_flight = max(self.max_in_flight, self.in_flight)
         try:
@@ -123,24 +116,17 @@ class Ledger:
             self.in_flight -= 1
 
     def clear(self) -> None:
-        """Forget all counts and records, but not the requests in flight."""
+        """Forget all counts and records, except the requests in flight."""
         self.enter({"cleared": True})
 
     def enter(self, entry: dict[str, Any]) -> None:
-        """Enter what happened.
-
-        :param entry: a ``record``, a ``connection``, an ``export``, a ``violation`` in words, or anything else that is
-            for the journal alone
-        """
+        """Enter a ``record``, ``connection``, ``export`` or ``violation``. Anything else is for the journal only."""
         self.restore(entry)
         if self._journal is not None:
             self._journal(entry)
 
     def restore(self, entry: dict[str, Any]) -> None:
-        """Take back an entry that an earlier process journaled.
-
-        :param entry: as it was entered
-        """
+        """Count an entry, which may be from an earlier process."""
         if "record" in entry:
             record = Record(*entry["record"])
             self._records.append(record)

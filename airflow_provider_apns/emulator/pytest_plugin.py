@@ -1,4 +1,4 @@
-"""The fixtures ``apns_emulator`` and ``apns_emulators`` for users' own tests; pytest finds them where this package is.
+"""The fixtures ``apns_emulator`` and ``apns_emulators`` for users' own tests. pytest finds them by an entry point.
 
 pytest loads this module at every start, so it imports nothing but pytest.
 """
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker known, for those who use ``--strict-markers``."""
+    """Register the marker, for ``--strict-markers``."""
     config.addinivalue_line(
         "markers",
-        "apns_emulator(conn_id='apns_default', **options): an emulator of the fixture apns_emulator, the connection "
-        "that leads to it, and its settings, such as channels=300 or fail='delivery'; those of "
-        "airflow_provider_apns.emulator.Settings. Repeatable, with another conn_id for each app.",
+        "apns_emulator(conn_id='apns_default', **options): the connection to the emulator of the fixture "
+        "apns_emulator, and its settings, such as channels=300 or fail='delivery'. They are those of "
+        "airflow_provider_apns.emulator.Settings. Repeat the marker with another conn_id for each app.",
     )
 
 
@@ -30,10 +30,9 @@ def pytest_configure(config: pytest.Config) -> None:
 def apns_emulators(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[dict[str, Emulator]]:
-    """
-    Emulators of Apple's service by connection: one for each marker, as a connection of Apple's is for one app.
+    """Emulators of Apple's service by connection id. Each marker makes one, because a connection is for one app.
 
-    ``@pytest.mark.apns_emulator(conn_id="apns_tv", app_id="com.example.tv")`` makes one of them.
+    For example: ``@pytest.mark.apns_emulator(conn_id="apns_tv", app_id="com.example.tv")``.
     """
     from airflow_provider_apns.emulator import Emulator
 
@@ -42,7 +41,7 @@ def apns_emulators(
         for options in [marker.kwargs for marker in request.node.iter_markers("apns_emulator")] or [{}]:
             settings = {"tls_dir": tmp_path / "apns-emulator", **options}
             conn_id = settings.pop("conn_id", "apns_default")
-            if conn_id in running:  # by a marker that is closer
+            if conn_id in running:  # A closer marker has made it.
                 continue
             running[conn_id] = emulator = stack.enter_context(Emulator(**settings))
             monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", emulator.connection_json)
@@ -53,10 +52,10 @@ def apns_emulators(
 
 @pytest.fixture
 def apns_emulator(apns_emulators: dict[str, Emulator]) -> Emulator:
-    """
-    An emulator of Apple's service on a free port, to which the connection ``apns_default`` leads during the test.
+    """An emulator of Apple's service on a free port. During the test, the connection ``apns_default`` leads to it.
 
-    What Apple was asked for is in its ``ledger`` afterwards; ``inject("status:503")`` lets something go wrong. The
-    marker ``@pytest.mark.apns_emulator(channels=300)`` changes its settings. Of several, it is that of the last marker.
+    Its ``ledger`` has what Apple was asked for. ``inject("status:503")`` makes something go wrong. The marker
+    ``@pytest.mark.apns_emulator(channels=300)`` changes its settings. If there are several markers, the last one
+    counts.
     """
     return next(iter(apns_emulators.values()))

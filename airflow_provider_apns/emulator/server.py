@@ -1,4 +1,4 @@
-"""The emulator on the network, served by a thread of its own."""
+"""The emulator on the network, served by its own thread."""
 
 from __future__ import annotations
 
@@ -20,36 +20,31 @@ from airflow_provider_apns.emulator.tls import CA_FILE, ensure_certificate, serv
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
-    from types import TracebackType
 
 
 class Emulator(ChannelService):
     """Apple's service on a free port of this machine, as a context manager.
 
-    :param clock: gives the time, in UTC and aware of it; tests move it
-    :param options: fields of :class:`~.settings.Settings`, in any spelling that ``Settings.of`` takes
+    :param clock: returns the current time in UTC, as an aware ``datetime``; tests can move it
+    :param options: fields of :class:`~.settings.Settings`, in any spelling that ``Settings.of`` accepts
     """
 
     def __init__(self, clock: Callable[[], datetime] = utc_now, **options: Any) -> None:
         super().__init__(clock, **options)
         self.ca_path: Path | None = None
-        """The certificate to trust, with ``tls`` or ``channels_port``."""
+        """The certificate to trust, if ``tls`` or ``channels_port`` is set."""
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self._thread: threading.Thread | None = None
         self._end: Callable[[], object] = lambda: None
 
     def __enter__(self) -> Emulator:
-        """Start serving."""
         return self.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """End serving, for good."""
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def start(self) -> Emulator:
-        """Start serving; returns when connections are accepted."""
+        """Start serving, and return when connections are accepted."""
         started: Future[None] = Future()
         thread = threading.Thread(target=lambda: asyncio.run(self._serve(started)), name="apns-emulator", daemon=True)
         thread.start()
@@ -58,19 +53,19 @@ class Emulator(ChannelService):
         return self
 
     def stop(self) -> None:
-        """Drop all connections and refuse new ones; exports and ledger are kept."""
+        """Drop all connections and refuse new ones. Exports and ledger are kept."""
         if self._thread is not None:
             self._end()
             self._thread.join()
             self._thread = None
 
     def restart(self) -> None:
-        """Serve again, on the same port."""
+        """Serve again on the same port."""
         self.stop()
         self.start()
 
     def close(self) -> None:
-        """End serving, for good."""
+        """Stop serving for good."""
         self.stop()
         super().close()
         if self._scratch is not None:
@@ -81,7 +76,7 @@ class Emulator(ChannelService):
         self._end = partial(loop.call_soon_threadsafe, ending.set)
         application = self._application()
         application.add_subapp("/_emulator", control(self))
-        # Not 0, which old releases of aiohttp take for ever.
+        # Not 0, which means forever to old releases of aiohttp.
         options: dict[str, Any] = {"shutdown_timeout": 0.01, "tcp_keepalive": False, "access_log": None}
         runner = web.AppRunner(application, handler_cancellation=True, **options)
         await runner.setup()
@@ -91,7 +86,7 @@ class Emulator(ChannelService):
             listener = await self._listen(runner, directory)
             if directory and self.apple.settings.channels_port is not None:
                 channels = await self._serve_channels(directory, ending)
-        except Exception as error:  # it is raised where start() waits
+        except Exception as error:  # start() raises it
             started.set_exception(error)
             return
         started.set_result(None)
@@ -99,7 +94,7 @@ class Emulator(ChannelService):
         listener.close()
         await runner.cleanup()
         if channels and not (await asyncio.wait({channels}, timeout=0.5))[0]:
-            # Before Python 3.11, asyncio waits for ever for TLS clients that do not say goodbye.
+            # Before Python 3.11, asyncio waits forever for TLS clients that do not close their side.
             channels.cancel()
             await asyncio.gather(channels, return_exceptions=True)
 

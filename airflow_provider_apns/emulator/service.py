@@ -1,4 +1,4 @@
-"""One emulator: Apple, what may go wrong there, and what has happened so far, as an application of aiohttp's."""
+"""One emulator as an aiohttp application: Apple's rules, the faults, and a ledger of what has happened."""
 
 from __future__ import annotations
 
@@ -27,32 +27,32 @@ if TYPE_CHECKING:
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _CONCERNS: ContextVar[dict[str, str]] = ContextVar("concerns")
-"""What the request that is being served is about, as far as it is known: ``export_id``, ``fault``."""
+"""What is known about the request that is being served: ``export_id``, ``fault``."""
 
 _EXPORTS = "/v1/dataExports/apns/teams/{team_id}/appId/{app_id}/datasetName/{segment}"
 
 
 def utc_now() -> datetime:
-    """Return the time, in UTC and aware of it."""
+    """Return the current time in UTC, as an aware ``datetime``."""
     return datetime.now(timezone.utc)
 
 
 class Service:
-    """What all emulators have, however they are served.
+    """What all emulators share, however they are served.
 
-    :param clock: gives the time, in UTC and aware of it; tests move it
-    :param options: fields of :class:`~.settings.Settings`, in any spelling that ``Settings.of`` takes
+    :param clock: returns the current time in UTC, as an aware ``datetime``; tests can move it
+    :param options: fields of :class:`~.settings.Settings`, in any spelling that ``Settings.of`` accepts
     """
 
     def __init__(self, clock: Callable[[], datetime] = utc_now, **options: Any) -> None:
         settings = Settings.of(**options)
         self._journal = Journal(settings.state) if settings.state else None
         self.ledger = Ledger(self._journal)
-        """What happened so far."""
+        """What has happened so far."""
         self.apple = Apple(settings, clock, lambda export: self.ledger.enter({"export": export.to_json()}))
         self.faults = FaultBook()
         self.port = settings.port
-        """The port it listens on, also while it is stopped."""
+        """The port. It stays the same while the emulator is stopped."""
         for entry in self._journal.entries() if self._journal else ():
             self._restore(entry)
 
@@ -68,11 +68,9 @@ class Service:
                 export.polls += 1
 
     def close(self) -> None:
-        """End serving, for good."""
+        """Stop serving for good."""
         if self._journal is not None:
             self._journal.close()
-
-    # -- what it is ----------------------------------------------------------------------------------------
 
     def _origin(self, host: str | None = None) -> str:
         settings = self.apple.settings
@@ -86,7 +84,7 @@ class Service:
 
     @property
     def trap_url(self) -> str:
-        """A URL for redirects to lead to: a token that comes there is a violation."""
+        """A target for redirects. A token that is sent there is a violation."""
         return f"{self.url}/trap"
 
     @property
@@ -111,7 +109,7 @@ class Service:
 
     @property
     def connection_json(self) -> str:
-        """The Airflow connection that leads here, as JSON."""
+        """The Airflow connection to this emulator, as JSON."""
         fields = {"conn_type": "apns", "host": self.url, "login": self.team_id, "password": self.token}
         return json.dumps(fields | {"extra": self._extra()})
 
@@ -120,31 +118,29 @@ class Service:
 
     @property
     def connection_uri(self) -> str:
-        """The Airflow connection that leads here, as a URI."""
+        """The Airflow connection to this emulator, as a URI."""
         login, password, host = (quote(field, safe="") for field in (self.team_id, self.token, self.url))
         return f"apns://{login}:{password}@{host}/?{urlencode(self._extra(), quote_via=quote)}"
 
     @property
     def signature_mark(self) -> str:
-        """How the signature of every signed URL begins: what to search for where no signed URL may be."""
-        return self.apple.signature_mark
+        """How the signature in every signed URL begins. Search for it where no signed URL may be."""
+        return self.apple.signer.mark
 
     def csv(self, dataset: str | Dataset, start: date | str, end: date | str, channel_id: str | None = None) -> bytes:
-        """Return the bytes that a download gives.
+        """Return the bytes that a download returns.
 
-        :param dataset: by its short name or Apple's path segment
+        :param dataset: its short name or Apple's path segment
         :param start: the first day
-        :param end: the last day, inclusive
-        :param channel_id: for the channel dataset
+        :param end: the last day, included
+        :param channel_id: the channel, for the channel dataset
         """
         first, last = (day if isinstance(day, date) else date.fromisoformat(day) for day in (start, end))
         kind = dataset if isinstance(dataset, Dataset) else find_dataset(dataset)
         return self.apple.expected(Query(kind, first, last, channel_id))
 
-    # -- what is done to it --------------------------------------------------------------------------------
-
     def inject(self, *faults: Fault | str) -> None:
-        """Let something go wrong.
+        """Make something go wrong.
 
         :param faults: faults, or their text form
         """
@@ -152,11 +148,11 @@ class Service:
             self.faults.inject(fault)
 
     def clear_faults(self) -> None:
-        """Let everything go well again."""
-        self.faults.clear()
+        """Remove all faults."""
+        self.faults = FaultBook()
 
     def rotate_token(self, token: str) -> None:
-        """Replace the token; the old one answers 401 from now on, after a restart too.
+        """Replace the token. From now on, and after a restart, the old one is answered with 401.
 
         :param token: the new one
         """
@@ -164,14 +160,12 @@ class Service:
         self.ledger.enter({"token": token})
 
     def configure(self, **options: Any) -> None:
-        """Change settings while it runs; those of its socket, its URLs and its token are fixed from the start.
+        """Change settings while the emulator runs, except those of its socket, its URLs and its token.
 
         :param options: fields of :class:`~.settings.Settings`
         """
         changes = {name: getattr(Settings.of(**options), name) for name in options}
         self.apple.settings = replace(self.apple.settings, **changes)
-
-    # -- Apple's endpoints ---------------------------------------------------------------------------------
 
     def _application(self) -> web.Application:
         application = web.Application(middlewares=[self._record, self._spoil, _refuse])
@@ -204,8 +198,6 @@ class Service:
         _CONCERNS.get()["export_id"] = export.id
         return csv_answer(request, self.apple.report(export))
 
-    # -- what happens around them, from the outside in -----------------------------------------------------
-
     @web.middleware
     async def _record(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path.startswith("/_emulator/"):
@@ -214,9 +206,9 @@ class Service:
             await request.read()
             _CONCERNS.set({})
             self._watch(request)
-            status = 0  # unless it comes to an answer
+            status = 0  # if there is no answer
             try:
-                # Even without latency: requests that came in together shall count as being in flight together.
+                # Even without latency, so that requests that come in together count as in flight together.
                 await asyncio.sleep(self.apple.settings.latency)
                 answer = await handler(request)
                 status = answer.status
@@ -224,32 +216,26 @@ class Service:
                 status = error.status
                 raise
             finally:
-                self._note(request, status, in_flight)
+                self._note(
+                    method=request.method,
+                    endpoint=_endpoint(request),
+                    path=request.path,
+                    had_token=TOKEN_HEADER in request.headers,
+                    status=status,
+                    in_flight=in_flight,
+                    **_CONCERNS.get(),
+                )
             return answer
 
     def _watch(self, request: web.Request) -> None:
         endpoint = _endpoint(request)
         if endpoint in ("download", "trap") and TOKEN_HEADER in request.headers:
-            self._violated(f"the token header came to the {endpoint} URL {request.path}")
+            self.ledger.enter({"violation": f"the token header was sent to the {endpoint} URL {request.path}"})
         if self.token in request.path_qs:
-            self._violated(f"the token stands in a URL (endpoint: {endpoint})")
+            self.ledger.enter({"violation": f"the token is in a URL (endpoint: {endpoint})"})
 
-    def _violated(self, what: str) -> None:
-        self.ledger.enter({"violation": what})
-
-    def _note(self, request: web.Request, status: int, in_flight: int) -> None:
-        record = Record(
-            time=self.apple.clock().timestamp(),
-            method=request.method,
-            endpoint=_endpoint(request),
-            path=request.path,
-            had_token=TOKEN_HEADER in request.headers,
-            status=status,
-            export_id=_CONCERNS.get().get("export_id"),
-            in_flight=in_flight,
-            fault=_CONCERNS.get().get("fault"),
-        )
-        self.ledger.enter({"record": record})
+    def _note(self, export_id: str | None = None, **seen: Any) -> None:
+        self.ledger.enter({"record": Record(time=self.apple.clock().timestamp(), export_id=export_id, **seen)})
 
     @web.middleware
     async def _spoil(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -260,7 +246,7 @@ class Service:
         return await play(Scene(request, fault, self.apple, handler))
 
     def _names(self, request: web.Request, body: bytes) -> tuple[str | None, ...]:
-        """Say what a request is about, for faults that single it out; it may well be a bad request."""
+        """Return what a request is about, for faults that match it. The request may be a bad one."""
         if _endpoint(request) == "request":
             segment = request.match_info["segment"]
             with contextlib.suppress(ValueError):

@@ -1,4 +1,4 @@
-"""What one emulator is set up to be."""
+"""The settings of an emulator."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow_provider_apns.emulator.datasets import DATASETS, Dataset, find_dataset
 
-DEMO_TOKEN = "emulator-data-export-token"  # noqa: S105 - it opens the emulator only
+DEMO_TOKEN = "emulator-data-export-token"  # noqa: S105 - it works with the emulator only
 
 REQUESTED_AT = ("turns", "T", "space")
 
@@ -17,36 +17,36 @@ CSV_TRAITS = ("bom", "crlf", "reordered", "extra", "header-only")
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How an emulator is set up. Build it with :meth:`of`, which takes the convenient spellings too.
+    """The settings of an emulator. Build them with :meth:`of`, which also accepts more convenient spellings.
 
     :param host: address to listen on
-    :param port: port to listen on; 0 takes a free one
-    :param token: the valid data export token; a demo token if it is missing
+    :param port: port to listen on; 0 picks a free one
+    :param token: the valid data export token; a demo token by default
     :param team_id: the token's team
     :param app_id: the token's app
-    :param datasets: what the token may ask for; Apple's are for one dataset, the demo token is for all; repeatable
-    :param jwt: make up a token that is a JWT with the claims of Apple's
-    :param token_expires_in_days: when that token expires, counted from the start: whole days at midnight UTC, as
-        Apple's do, fractions at that very moment; negative: it has
+    :param datasets: what the token is for; Apple's tokens are for one dataset, the demo token is for all; repeatable
+    :param jwt: make a token that is a JWT with the same claims as Apple's
+    :param token_expires_in_days: days until that token expires: a whole number ends at midnight UTC, as with Apple's
+        tokens, a fraction at that very moment; a negative number makes an expired token
     :param channels: how many broadcast channels the app has
-    :param channels_port: list the channels, too: port of an HTTP/2 service of its own; 0 takes a free one
+    :param channels_port: also list the channels, on an HTTP/2 port of its own; 0 picks a free one
     :param forget_deleted: answer 404 to requests for exports of deleted channels
-    :param days: how many days back there is data
-    :param seed: decides every number, channel identifier and chance
+    :param days: how many days back the data goes
+    :param seed: determines every number, channel identifier and chance
     :param processing_seconds: how long an export stays PROCESSING
-    :param processing_polls: how many GETs are answered PROCESSING at least
+    :param processing_polls: how many status requests are answered PROCESSING, at least
     :param latency: seconds added to every answer
-    :param fail: exports that end FAILED: a share of them, channels, datasets
-    :param expire: exports that end EXPIRED: a share of them, channels, datasets
-    :param url_expires_seconds: life of download URLs, in place of that asked for
-    :param data_url_key: Apple's example, or Apple's table
+    :param fail: which exports become FAILED: a share of them, channels or datasets
+    :param expire: which exports become EXPIRED: a share of them, channels or datasets
+    :param url_expires_seconds: how long download URLs live, instead of the requested time
+    :param data_url_key: the key's spelling, as in Apple's example or in Apple's table
     :param requested_at: a T and nine decimals in the answer to a request, the documented space, or both in turns
-    :param status_host: host name of status URLs, if another
-    :param download_host: host name of download URLs, if another
-    :param csv: how the CSV departs from the documented form; repeatable
+    :param status_host: a different host name for status URLs
+    :param download_host: a different host name for download URLs
+    :param csv: how the CSV differs from the documented form; repeatable
     :param tls: serve https with a certificate of its own
-    :param tls_dir: where ca.pem, to be trusted, is written; a temporary directory otherwise
-    :param state: journal in which exports and ledger survive the process
+    :param tls_dir: where to write ca.pem, which clients must trust; a temporary directory by default
+    :param state: journal file, which keeps exports and ledger when the process ends
     """
 
     host: str = "127.0.0.1"
@@ -78,19 +78,19 @@ class Settings:
     state: Path | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what would only show later, as odd data."""
         if unknown := self.csv.difference(CSV_TRAITS):
-            raise ValueError(f"unknown csv trait {', '.join(sorted(unknown))}; there are {', '.join(CSV_TRAITS)}")
+            raise ValueError(f"unknown csv trait {', '.join(sorted(unknown))}: use {', '.join(CSV_TRAITS)}")
         if self.requested_at not in REQUESTED_AT:
-            raise ValueError(f"unknown form {self.requested_at!r} of requestedAt; there are {', '.join(REQUESTED_AT)}")
+            raise ValueError(f"unknown form {self.requested_at!r} of requestedAt: use {', '.join(REQUESTED_AT)}")
         if not self.datasets:
             raise ValueError("a token needs at least one dataset")
 
     @classmethod
     def of(cls, **options: Any) -> Settings:
-        """Build settings from the spellings that are convenient to write.
+        """Build settings from convenient spellings.
 
-        :param options: the fields of this class; datasets by name, fates as a share or names, paths as text
+        :param options: the fields of this class; datasets by name, ``fail`` and ``expire`` as a share or names, paths
+            as text
         """
         return cls(**{name: _normalised(name, value) for name, value in options.items()})
 

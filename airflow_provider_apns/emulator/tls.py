@@ -1,4 +1,4 @@
-"""A certificate for this machine, which is its own authority."""
+"""A self-signed certificate for this machine."""
 
 from __future__ import annotations
 
@@ -16,25 +16,9 @@ SERVER_FILE = "server.pem"
 
 
 def ensure_certificate(directory: Path) -> None:
-    """Make a certificate, if it is missing.
-
-    :param directory: where it is kept; clients have to trust the ``ca.pem`` in it
-    """
-    if not (directory / SERVER_FILE).exists():
-        _make_certificate(directory)
-
-
-def server_context(directory: Path) -> ssl.SSLContext:
-    """Build the server's side of TLS.
-
-    :param directory: where the certificate is
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(directory / SERVER_FILE)
-    return context
-
-
-def _make_certificate(directory: Path) -> None:
+    """Make a certificate in a directory that has none. Clients must trust the ``ca.pem`` in it."""
+    if (directory / SERVER_FILE).exists():
+        return
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -51,7 +35,7 @@ def _make_certificate(directory: Path) -> None:
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=3650))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost"), *addresses]), critical=False)
-        # Python 3.13 verifies strictly: it wants the rest where RFC 5280 does.
+        # Python 3.13 verifies strictly: it requires the rest wherever RFC 5280 does.
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(
             x509.KeyUsage(
@@ -68,3 +52,10 @@ def _make_certificate(directory: Path) -> None:
     (directory / SERVER_FILE).touch(mode=0o600)
     secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     (directory / SERVER_FILE).write_bytes(secret + certificate.public_bytes(Encoding.PEM))
+
+
+def server_context(directory: Path) -> ssl.SSLContext:
+    """Build the TLS context of the server."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(directory / SERVER_FILE)
+    return context

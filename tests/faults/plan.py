@@ -7,7 +7,7 @@ from email.utils import format_datetime
 from itertools import product
 from typing import NamedTuple
 
-from airflow_provider_apns.emulator.faults import kinds_for
+from airflow_provider_apns.emulator.faults import KINDS
 from tests.faults import certificates
 
 ENDPOINTS = ("request", "status", "download")
@@ -81,7 +81,7 @@ def faults(endpoint: str) -> dict[str, str]:
         **{status: status for status in STATUSES},
         **{f"429, Retry-After: {name}": f"429:retry_after={value}" for name, value in RETRY_AFTER.items()},
         "503, Retry-After: a second": "503:retry_after=1",
-        **{kind: f"{kind}:{options.get(kind, '')}" for kind in kinds_for(endpoint)},
+        **{kind: f"{kind}:{options.get(kind, '')}" for kind in KINDS if endpoint in KINDS[kind].endpoints},
         **{f"redirect to {name}": f"redirect:location={url}" for name, url in LOCATIONS.items()},
         **{f"redirect with {code}": f"redirect:code={code}" for code in (303, 307, 308)},
         **dict.fromkeys(NETWORK, ""),

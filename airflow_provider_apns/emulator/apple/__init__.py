@@ -1,4 +1,4 @@
-"""Apple's rules: which request is answered how. No input or output, no clock but the one that is given."""
+"""Apple's rules: how each request is answered. There is no I/O, and the clock is passed in."""
 
 from __future__ import annotations
 

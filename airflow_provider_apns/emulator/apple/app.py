@@ -1,8 +1,8 @@
-"""One app: its channels, and the numbers that Apple would have counted for it, made up with the look of a real app.
+"""One app: its channels, and made-up numbers that look like those that Apple counts for a real app.
 
-Every number follows from the seed, the app, the dataset, the channel and the day, never from what was asked
-before. The one thing that moves is lateness: for three days after a day's end Apple still counts what comes in
-late, so that a later export of the same day holds a little more than an earlier one.
+Every number follows from the seed, the app, the dataset, the channel and the day, never from earlier requests. Only
+lateness changes a number: for three days after a day's end, Apple still counts late events. A later export of the same
+day therefore has slightly larger numbers than an earlier one.
 """
 
 from __future__ import annotations
@@ -55,14 +55,7 @@ Row = tuple[object, ...]
 
 
 class App:
-    """All that belongs to one app.
-
-    :param seed: another seed is another past
-    :param app_id: the app's bundle identifier
-    :param channels: how many channels it has
-    :param days: how many days back there is data
-    :param traits: how the CSV departs from the documented form, out of ``CSV_TRAITS``
-    """
+    """One app. Its ``traits``, out of ``CSV_TRAITS``, are how its CSV differs from the documented form."""
 
     def __init__(
         self, seed: int, app_id: str, channels: int = 0, days: int = 30, traits: frozenset[str] = frozenset()
@@ -71,30 +64,16 @@ class App:
         self._days = timedelta(days=days)
         self._traits = traits
         self.channel_ids = tuple(self.channel_id(n) for n in range(channels))
-        self._known_channels = frozenset(self.channel_ids)
-
-    def has_channel(self, channel_id: str) -> bool:
-        """Say whether a channel is one of the app's first ones.
-
-        :param channel_id: its identifier
-        """
-        return channel_id in self._known_channels
+        self.first_channels = frozenset(self.channel_ids)
 
     def channel_id(self, number: object) -> str:
-        """Make up a channel's identifier.
-
-        :param number: another number is another channel
-        """
+        """Make up the identifier of a channel. Each number gives a different one."""
         identifier = _digest(*self._origin, "channel", number)[:16]
-        # Half of all identifiers hold a character that file names cannot have; the first one holds both for certain.
+        # Half of all identifiers have a character that file names cannot have. The first one always has both.
         return base64.b64encode(identifier if number else b"\xfb\xff" + identifier[2:]).decode()
 
     def csv(self, query: Query, as_of: date) -> bytes:
-        """Write the report that Apple would serve.
-
-        :param query: what is asked for
-        :param as_of: the day on which the export is made, which decides what has been counted by then
-        """
+        """Write the report that Apple would serve. The day of the export, ``as_of``, decides what has been counted."""
         rows = [] if "header-only" in self._traits else self._rows(query, as_of)
         table = [(*query.dataset.columns, "Environment"), *((*row, "production") for row in rows)]
         if "extra" not in self._traits:
@@ -116,7 +95,7 @@ class App:
 
 @dataclass(frozen=True)
 class _Profile:
-    """The character of an app or of a channel: how large, how fast it grows, how often it publishes."""
+    """The character of an app or a channel: how large it is, how fast it grows, how often it publishes."""
 
     key: bytes
     size: float

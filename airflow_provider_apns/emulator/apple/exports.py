@@ -12,15 +12,9 @@ from airflow_provider_apns.emulator.datasets import find_dataset
 
 @dataclass
 class Export:
-    """One export, which Apple keeps for six months.
+    """One export. It is PROCESSING until ``ready_at``, and has its outcome from then on.
 
-    :param id: the opaque identifier in its status URL
-    :param order: what was asked for
-    :param requested_at: when it was asked for first
-    :param ready_at: until when it is PROCESSING
-    :param outcome: what it is afterwards: ``SUCCESS``, ``FAILED`` or ``EXPIRED``
-    :param number: how many exports there were before it
-    :param polls: how often its status was asked for
+    ``number`` is how many exports there were before it. ``polls`` is how often its status was asked for.
     """
 
     id: str
@@ -49,10 +43,7 @@ class Export:
 
     @classmethod
     def from_json(cls, saved: dict[str, Any]) -> Export:
-        """Read an export from the journal.
-
-        :param saved: what :meth:`to_json` returned
-        """
+        """Read an export that :meth:`to_json` returned."""
         days = date.fromisoformat(saved["start"]), date.fromisoformat(saved["end"])
         query = Query(find_dataset(saved["dataset"]), *days, saved["channel_id"])
         times = datetime.fromisoformat(saved["requested_at"]), datetime.fromisoformat(saved["ready_at"])

@@ -1,4 +1,4 @@
-"""The authentication key of the team, and the tokens that are signed with it."""
+"""The team's authentication key, and the tokens that are signed with it."""
 
 from __future__ import annotations
 
@@ -18,11 +18,7 @@ _RENEWED_AFTER = timedelta(minutes=20)
 
 
 class AuthenticationKey:
-    """A key pair, and what is known of the tokens that it has signed.
-
-    :param seed: another seed has another key
-    :param team_id: the team that it belongs to
-    """
+    """A key pair. Each seed gives a different one."""
 
     def __init__(self, seed: int, team_id: str) -> None:
         digest = sha256(f"emulator authentication key {seed}".encode()).digest()
@@ -33,15 +29,11 @@ class AuthenticationKey:
 
     @cached_property
     def pem(self) -> str:
-        """The private key, as Apple's ``.p8`` files have it."""
+        """The private key, as in Apple's ``.p8`` files."""
         return self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
     def check(self, authorization: str | None, now: datetime) -> None:
-        """Refuse a token that Apple would not accept.
-
-        :param authorization: the header
-        :param now: the time
-        """
+        """Refuse a token that Apple would not accept."""
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Refusal(403, "MissingProviderToken")
@@ -55,7 +47,7 @@ class AuthenticationKey:
     def _read(self, token: str) -> int:
         try:
             header = jwt.get_unverified_header(token)
-            # Without a look at its clock, since the emulator has one of its own.
+            # PyJWT must not look at the clock: the emulator has its own.
             claims = jwt.decode(token, self._key.public_key(), algorithms=["ES256"], options={"verify_iat": False})
         except jwt.PyJWTError:
             raise Refusal(403, "InvalidProviderToken") from None

@@ -1,4 +1,4 @@
-"""What an export is ordered by: the JSON body of the request, and all that is wrong with most of them."""
+"""What a request orders: its JSON body, and everything that can be wrong with it."""
 
 from __future__ import annotations
 
@@ -19,11 +19,7 @@ _MINUTES = "dataDownloadUrlExpiresInMinutes"
 
 
 class Refusal(Exception):
-    """Apple says no.
-
-    :param status: the HTTP status
-    :param reason: why, in a sentence
-    """
+    """Apple refuses a request."""
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
@@ -33,13 +29,7 @@ class Refusal(Exception):
 
 @dataclass(frozen=True)
 class Query:
-    """What one CSV is about.
-
-    :param dataset: which of Apple's datasets
-    :param start: the first day
-    :param end: the last day, inclusive
-    :param channel_id: the channel, for the channel dataset
-    """
+    """What one CSV is about. The last day is included."""
 
     dataset: Dataset
     start: date
@@ -49,28 +39,19 @@ class Query:
 
 @dataclass(frozen=True)
 class Order:
-    """What a valid request asks for. Two equal orders within a day are one export.
-
-    :param query: dataset, days and channel
-    :param minutes: how long its download URLs shall live
-    """
+    """What a valid request asks for. Two equal orders within 24 hours are one export."""
 
     query: Query
     minutes: int
 
     @property
     def names(self) -> tuple[str | None, ...]:
-        """What faults and fates can single this order out by."""
+        """The names by which faults and fates can pick this order."""
         return (self.query.channel_id, self.query.dataset.name, self.query.dataset.segment)
 
 
 def read_order(dataset: Dataset, body: bytes, today: date) -> Order:
-    """Read the body of a request.
-
-    :param dataset: from the path
-    :param body: JSON, if all is well
-    :param today: in UTC
-    """
+    """Read the body of a request."""
     fields = _json_object(body)
     needed = {"startDate", "endDate"} | ({"channelId"} if dataset.per_channel else set())
     if missing := needed - fields.keys():
@@ -106,7 +87,7 @@ def _day(fields: dict[str, Any], key: str) -> date:
     try:
         return date.fromisoformat(value)
     except ValueError:
-        raise Refusal(400, f"{key} is not a date of the calendar") from None
+        raise Refusal(400, f"{key} is not a date in the calendar") from None
 
 
 def _check_range(start: date, end: date, today: date) -> None:

@@ -1,4 +1,4 @@
-"""The service without its network."""
+"""Apple's service without its network."""
 
 from __future__ import annotations
 
@@ -26,11 +26,9 @@ _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class Apple:
-    """The service: one app, its token, and the exports made of it.
+    """The service: one app, its token and its exports.
 
-    :param settings: how it is set up
-    :param clock: gives the time, in UTC and aware of it
-    :param on_export: called with each export that is created, before anybody is told of it
+    ``on_export`` is called with each new export before anybody learns of it.
     """
 
     def __init__(
@@ -47,13 +45,13 @@ class Apple:
             self.token, self._token_expires_at = make_token(settings, clock())
         self.status_origin = self.download_origin = ""
         self._changed: dict[str, bool] = {}
-        self._signer = Signer(settings.seed)
+        self.signer = Signer(settings.seed)
         self._exports: dict[str, Export] = {}
         self._latest: dict[Order, Export] = {}
 
     @property
     def settings(self) -> Settings:
-        """How the service is set up; may be replaced while it runs."""
+        """How the service is set up. The settings can be replaced while it runs."""
         return self._settings
 
     @settings.setter
@@ -72,30 +70,18 @@ class Apple:
     def _knows_channel(self, channel_id: str) -> bool:
         if channel_id in self._changed:
             return self._changed[channel_id] or not self.settings.forget_deleted
-        return self.app.has_channel(channel_id)
+        return channel_id in self.app.first_channels
 
     def new_channel_id(self) -> str:
-        """Make up the identifier of a further channel."""
+        """Make up the identifier of a new channel."""
         return self.app.channel_id(("created", len(self._changed)))
 
     def change_channel(self, channel_id: str, *, there: bool) -> None:
-        """Create or delete a channel.
-
-        :param channel_id: its identifier
-        :param there: whether the app has it from now on
-        """
+        """Create or delete a channel."""
         self._changed[channel_id] = there
 
-    @property
-    def signature_mark(self) -> str:
-        """How the signature of every signed URL begins: what to search for where no signed URL may be."""
-        return self._signer.mark
-
     def rotate_token(self, token: str) -> None:
-        """Replace the token, by one that never expires.
-
-        :param token: the new one
-        """
+        """Replace the token with one that never expires."""
         self.token, self._token_expires_at = token, datetime.max.replace(tzinfo=timezone.utc)
 
     # -- 1. request an export ------------------------------------------------------------------------------
@@ -103,15 +89,7 @@ class Apple:
     def request(
         self, token: str | None, team_id: str, app_id: str, segment: str, content_type: str, body: bytes
     ) -> Export:
-        """Answer a request for an export: with a new one, or with that of the same request of the last day.
-
-        :param token: the token header
-        :param team_id: from the path
-        :param app_id: from the path
-        :param segment: the dataset's segment of the path
-        :param content_type: the header
-        :param body: the JSON body
-        """
+        """Return a new export, or the export of the same request within the last 24 hours."""
         dataset = self._authorized(401, token, team_id, app_id, segment)
         if content_type.partition(";")[0].strip().lower() != "application/json":
             raise Refusal(400, "Content-Type must be application/json")
@@ -121,7 +99,7 @@ class Apple:
         return self._exported(order)
 
     def _authorized(self, refused: int, token: str | None, team_id: str, app_id: str, segment: str) -> Dataset:
-        """Say which dataset a request is about, if the token is good for it."""
+        """Return the dataset that a request is about, if the token is valid for it."""
         if token != self.token:
             raise Refusal(refused, "the data export token is missing or not valid")
         if self.clock() >= self._token_expires_at:
@@ -146,7 +124,7 @@ class Apple:
         return export
 
     def _fate(self, order: Order, now: datetime) -> str:
-        # The day is part of the chance: what failed today may succeed when it is asked for again tomorrow.
+        # The day is part of the chance, so what fails today can succeed tomorrow.
         digest = blake2b(repr((self.settings.seed, order, now.date())).encode(), digest_size=8).digest()
         ticket = int.from_bytes(digest, "big") / 2**64
         if _is_picked(self.settings.fail, order.names, ticket):
@@ -154,18 +132,12 @@ class Apple:
         return "EXPIRED" if _is_picked(self.settings.expire, order.names, 1 - ticket) else "SUCCESS"
 
     def restore(self, export: Export) -> None:
-        """Take in an export, a new one or one that an earlier process made.
-
-        :param export: the export
-        """
+        """Add an export: a new one, or one that an earlier process made."""
         self._exports[export.id] = export
         self._latest[export.order] = export
 
     def accepted(self, export: Export) -> dict[str, Any]:
-        """Return the answer to a request for an export.
-
-        :param export: the export that the request led to
-        """
+        """Return the JSON that answers a request for an export."""
         form = self.settings.requested_at
         with_space = export.number % 2 == 1 if form == "turns" else form == "space"
         moment = export.requested_at.astimezone(timezone.utc)
@@ -177,10 +149,7 @@ class Apple:
         }
 
     def status_url(self, export: Export) -> str:
-        """Return where the status of an export is to be had.
-
-        :param export: the export
-        """
+        """Return the status URL of an export."""
         team_id, app_id = (quote(part, safe="") for part in (self.settings.team_id, self.settings.app_id))
         path = f"teams/{team_id}/appId/{app_id}/datasetName/{export.order.query.dataset.segment}/status/{export.id}"
         return f"{self.status_origin}/v1/dataExports/apns/{path}"
@@ -188,14 +157,7 @@ class Apple:
     # -- 2. ask for the status -----------------------------------------------------------------------------
 
     def status(self, token: str | None, team_id: str, app_id: str, segment: str, export_id: str) -> Export:
-        """Answer a request for the status of an export.
-
-        :param token: the token header
-        :param team_id: from the path
-        :param app_id: from the path
-        :param segment: the dataset's segment of the path
-        :param export_id: from the path
-        """
+        """Return the export whose status is asked for."""
         if not _UUID.fullmatch(export_id):
             raise Refusal(400, "badly formed status URL")
         # Apple's article on delivery metrics says 404 where the one on broadcasts says 401.
@@ -208,17 +170,11 @@ class Apple:
         return export
 
     def find(self, export_id: str | None) -> Export | None:
-        """Find an export.
-
-        :param export_id: its identifier
-        """
+        """Find an export by its identifier."""
         return self._exports.get(export_id or "")
 
     def described(self, export: Export) -> dict[str, Any]:
-        """Return the answer to a request for the status.
-
-        :param export: the export
-        """
+        """Return the JSON that answers a request for a status."""
         word = self._word(export)
         answer: dict[str, Any] = {"status": word, "requestedAt": _timestamp(export.requested_at, "milliseconds")}
         if word == "SUCCESS":
@@ -234,44 +190,30 @@ class Apple:
         return export.outcome
 
     def details(self, export: Export, seconds: float | None = None) -> dict[str, str]:
-        """Sign a new download URL.
-
-        :param export: the export
-        :param seconds: how long it lives, in place of what was asked for
-        """
+        """Sign a new download URL, which lives for these seconds or else for the requested time."""
         override = self.settings.url_expires_seconds if seconds is None else seconds
         life = timedelta(minutes=export.order.minutes) if override is None else timedelta(seconds=override)
         expires_at = self.clock() + life
         path = f"/exports/{export.id}/data.csv"
-        url = f"{self.download_origin}{path}?{self._signer.sign(path, expires_at)}"
+        url = f"{self.download_origin}{path}?{self.signer.sign(path, expires_at)}"
         return {self.settings.data_url_key: url, "expiresAt": _timestamp(expires_at, "microseconds")}
 
     # -- 3. download ---------------------------------------------------------------------------------------
 
     def download(self, path: str, query: str) -> Export:
-        """Answer a request for the data, which only the signature in the URL can open.
-
-        :param path: the path of the URL
-        :param query: its query, as it was sent
-        """
-        self._signer.check(path, query, self.clock())
+        """Return the export whose data is asked for. Only the signature in the URL gives access to it."""
+        self.signer.check(path, query, self.clock())
         export = self.find(path.split("/")[-2])
         if export is None:
             raise Refusal(404, "no such export")
         return export
 
     def report(self, export: Export) -> bytes:
-        """Return the CSV of an export.
-
-        :param export: the export
-        """
+        """Return the CSV of an export."""
         return self.app.csv(export.order.query, export.requested_at.date())
 
     def expected(self, query: Query) -> bytes:
-        """Return the CSV that is served for a query: that of its latest export, or of one made now.
-
-        :param query: dataset, days and channel
-        """
+        """Return the CSV that is served for a query: that of its latest export, or of one made now."""
         made = [export for order, export in list(self._latest.items()) if order.query == query]
         if made:
             return self.report(max(made, key=lambda export: export.requested_at))

@@ -1,4 +1,4 @@
-"""Signed URLs, as object stores have them: whoever has one has the data, until it expires."""
+"""Signed URLs, as object stores have them. A URL gives access to the data until it expires."""
 
 from __future__ import annotations
 
@@ -13,10 +13,7 @@ from airflow_provider_apns.emulator.apple.orders import Refusal
 
 
 class Signer:
-    """Signs paths, and knows its own signatures again.
-
-    :param seed: another seed has another key
-    """
+    """Signs paths, and recognises its own signatures."""
 
     def __init__(self, seed: int) -> None:
         self._key = sha256(f"emulator signing key {seed}".encode()).digest()
@@ -24,26 +21,17 @@ class Signer:
 
     @property
     def mark(self) -> str:
-        """How every signature begins. It has a ``+`` and a ``/``, so within a URL it is percent-encoded."""
+        """How every signature begins. It has a ``+`` and a ``/``, which are percent-encoded in a URL."""
         return base64.b64encode(self._mark).decode()
 
     def sign(self, path: str, expires_at: datetime) -> str:
-        """Return a query that opens a path, another one every time.
-
-        :param path: the path of the URL
-        :param expires_at: until when it is opened
-        """
+        """Return a query that gives access to a path until it expires. Each query is different."""
         expires, nonce = f"{expires_at.timestamp():.6f}", self._mark + secrets.token_bytes(16)
         signature = base64.b64encode(nonce + self._proof(path, expires, nonce)).decode()
         return f"Expires={expires}&Signature={quote(signature, safe='')}"
 
     def check(self, path: str, query: str, now: datetime) -> None:
-        """Refuse a URL that was not signed here, was changed, or has expired.
-
-        :param path: the path of the URL
-        :param query: its query, as it was sent
-        :param now: the time
-        """
+        """Refuse a URL that was not signed here, was changed, or has expired."""
         fields = parse_qs(query)
         expires, signature = (fields.get(name, [""])[-1] for name in ("Expires", "Signature"))
         try:

@@ -1,4 +1,4 @@
-"""Data export tokens: the claims that Apple's have, and their end."""
+"""Data export tokens, with the claims and the expiry of Apple's."""
 
 from __future__ import annotations
 
@@ -12,15 +12,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from airflow_provider_apns.emulator.settings import Settings
 
-TOKEN_HEADER = "X-Apple-CloudKit-Management-Token"  # noqa: S105 - a name, no secret
+TOKEN_HEADER = "X-Apple-CloudKit-Management-Token"  # noqa: S105 - a name, not a secret
 
 
 def make_token(settings: Settings, now: datetime) -> tuple[str, datetime]:
-    """Make a token that reads as Apple's do; returns also when it expires.
-
-    :param settings: what it opens, and for how long
-    :param now: when it is made
-    """
+    """Make a token that looks like Apple's. Return it with its expiry."""
     path = f"/v1/dataExports/apns/teams/{settings.team_id}/appId/{settings.app_id}/datasetName"
     expires_at = now + timedelta(days=settings.token_expires_in_days)
     if settings.token_expires_in_days.is_integer():

@@ -1,4 +1,4 @@
-"""Gzip that is broken, unasked for, not labelled, or too good."""
+"""Gzip that is broken, not requested, not labelled, or a bomb."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def _cut(data: bytes) -> bytes:
 
 
 _packed("broken-gzip", "gzip that is damaged in the middle", _broken)
-_packed("cut-gzip", "gzip that ends early, in correct framing", _cut)
-_packed("gzip-unasked", "gzip whether it was asked for or not; whole and labelled")
+_packed("cut-gzip", "gzip that ends early, with correct framing", _cut)
+_packed("gzip-unasked", "gzip whether it was requested or not; complete and labelled")
 _packed("gzip-unlabelled", "gzip without the header that says so", label=False)
 
 
@@ -53,5 +53,5 @@ async def _bomb(scene: Scene) -> web.StreamResponse:
     compressor = zlib.compressobj(9, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
     head = compressor.compress(body_of(answer)) + compressor.flush(zlib.Z_FULL_FLUSH)
     packed = compressor.compress(block) + compressor.flush(zlib.Z_FULL_FLUSH)
-    # A block after a full flush refers to nothing before it. No checksum: who unpacks that far has been hit already.
+    # After a full flush, a block refers to nothing before it. A client that gets as far as the checksum has been hit.
     return _compressed(answer, head + packed * repeats)

@@ -1,4 +1,4 @@
-"""Connections that break, stall or speak nonsense."""
+"""Connections that break, stall or send garbage."""
 
 from __future__ import annotations
 
@@ -22,11 +22,10 @@ _NO_LINGER = struct.pack("ii", 1, 0)
 
 
 class _Raw(web.StreamResponse):
-    """Bytes that go onto the connection as they are, and then its end.
+    """Sends bytes unchanged, and then ends the connection.
 
-    :param steps: bytes to write, and seconds to wait
-    :param status: for the ledger: the HTTP status in those bytes; 0 if there is none
-    :param reset: let the connection end with a reset
+    ``steps`` are bytes to write and seconds to wait. ``status`` is for the ledger: the HTTP status in the bytes, if
+    any.
     """
 
     def __init__(self, steps: Sequence[bytes | float], status: int = 0, *, reset: bool = False) -> None:
@@ -46,7 +45,7 @@ class _Raw(web.StreamResponse):
         return None
 
     async def write_eof(self, data: bytes = b"") -> None:
-        """Write nothing: all has been written."""
+        """Write nothing: everything has been written."""
 
 
 def _end(transport: asyncio.Transport, *, reset: bool) -> None:
@@ -60,7 +59,7 @@ def _end(transport: asyncio.Transport, *, reset: bool) -> None:
 
 
 async def _spelled(scene: Scene) -> tuple[int, bytes, bytes]:
-    """Return a genuine answer as bytes: its status, its head but for the framing, and its body."""
+    """Return a genuine answer as bytes: its status, its head without the framing, and its body."""
     answer = await scene.genuine()
     body, headers = body_of(answer), dict(answer.headers)
     if answer.compression:
@@ -74,7 +73,7 @@ def _half(body: bytes) -> bytes:
 
 
 async def _half_of_it(scene: Scene, *pause: float, reset: bool = False) -> web.StreamResponse:
-    """Promise the whole body and send half of it."""
+    """Promise the whole body, and send half of it."""
     status, head, body = await _spelled(scene)
     return _Raw([head + b"Content-Length: %d\r\n\r\n" % len(body) + _half(body), *pause], status, reset=reset)
 
@@ -91,11 +90,11 @@ async def _close(scene: Scene) -> web.StreamResponse:
 
 @kind("reset-body", "connection reset in the middle of the body")
 async def _reset_body(scene: Scene) -> web.StreamResponse:
-    # The half must have left before the reset discards what is still on its way.
+    # The half must be sent first: the reset discards what is still on its way.
     return await _half_of_it(scene, 0.02, reset=True)
 
 
-@kind("stall", "the work is done, but for `seconds` (60) no answer comes")
+@kind("stall", "the service does its work, but sends no answer for `seconds` (60)")
 async def _stall(scene: Scene) -> web.StreamResponse:
     answer = await scene.genuine()
     await asyncio.sleep(scene.seconds(60))
@@ -116,12 +115,12 @@ async def _trickle(scene: Scene) -> web.StreamResponse:
     return _Raw(steps, status)
 
 
-@kind("cut-length", "body cut short, against its Content-Length")
+@kind("cut-length", "body shorter than its Content-Length")
 async def _cut_length(scene: Scene) -> web.StreamResponse:
     return await _half_of_it(scene)
 
 
-@kind("cut-close", "body cut short without Content-Length: the connection's end is the only mark")
+@kind("cut-close", "body cut short without Content-Length: only the connection's end marks its end")
 async def _cut_close(scene: Scene) -> web.StreamResponse:
     status, head, body = await _spelled(scene)
     return _Raw([head + b"Connection: close\r\n\r\n" + _half(body)], status)
@@ -134,12 +133,12 @@ async def _cut_chunked(scene: Scene) -> web.StreamResponse:
     return _Raw([head + b"Transfer-Encoding: chunked\r\n\r\n" + chunk], status)
 
 
-@kind("garbage", "bytes that are no HTTP")
+@kind("garbage", "bytes that are not HTTP")
 async def _garbage(scene: Scene) -> web.StreamResponse:
     return _Raw([b"\x16\x03\x01 this is not HTTP\r\n\r\n"])
 
 
-@kind("bad-header", "the right answer with a header line that is none")
+@kind("bad-header", "the right answer with an invalid header line")
 async def _bad_header(scene: Scene) -> web.StreamResponse:
     status, head, body = await _spelled(scene)
     wrong = b"this line is no header\r\n"

@@ -1,4 +1,4 @@
-"""Answers of something else, and answers that are nearly right."""
+"""Answers from something else, and answers that are almost right."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 _SIGN_IN = b"<!DOCTYPE html><html><head><title>Sign in</title></head><body><form>Sign in</form></body></html>\n"
 _FAR_AWAY = "2100-01-01T00:00:00.000000Z"
 _MEBIBYTE = 1 << 20
-
-# -- something else ----------------------------------------------------------------------------------------
 
 
 @kind("empty", "an empty body with status 200")
@@ -50,7 +48,9 @@ def _replace(name: str, what: str, body: bytes, content_type: str = "application
 
 _replace("html", "a sign-in page with status 200", _SIGN_IN, "text/html")
 _replace("deep-json", "JSON nested 100,000 deep", b'{"a":' * 100_000 + b"1" + b"}" * 100_000)
-_replace("nan", "JSON with NaN, which is no JSON", b'{"statusUrl": NaN, "status": NaN, "requestedAt": -Infinity}')
+_replace(
+    "nan", "JSON with NaN, which is not valid JSON", b'{"statusUrl": NaN, "status": NaN, "requestedAt": -Infinity}'
+)
 
 _SHAPES: dict[str, Any] = {
     "list": [{"statusUrl": "https://example.com/", "status": "SUCCESS"}],
@@ -68,9 +68,6 @@ for _name, _document in _SHAPES.items():
     _replace(f"shape-{_name}", f"JSON of the wrong shape: {_name}", json.dumps(_document).encode())
 
 
-# -- nearly the right JSON ---------------------------------------------------------------------------------
-
-
 def _edit(name: str, what: str, *endpoints: str, **changes: Any) -> None:
     @kind(name, what, *endpoints)
     async def send(scene: Scene) -> web.StreamResponse:
@@ -78,20 +75,20 @@ def _edit(name: str, what: str, *endpoints: str, **changes: Any) -> None:
 
 
 def _edited(answer: web.Response, **changes: Any) -> web.Response:
-    """Change keys of the genuine answer, or take them out with None; a refusal stays as it is."""
+    """Change keys of the genuine answer, or remove them with ``None``. A refusal stays as it is."""
     if answer.status != 200:
         return answer
     document = json.loads(body_of(answer)) | changes
     return json_answer({key: value for key, value in document.items() if value is not None})
 
 
-_edit("bad-timestamp", "a timestamp that is none", "request", "status", requestedAt="the day before yesterday")
+_edit("bad-timestamp", "an invalid timestamp", "request", "status", requestedAt="the day before yesterday")
 _edit("unknown-status", "a status word that Apple does not document", "status", status="ARCHIVED", downloadDetails=None)
-_edit("failed", "FAILED, if only this time", "status", status="FAILED", downloadDetails=None)
+_edit("failed", "FAILED, but only this time", "status", status="FAILED", downloadDetails=None)
 _edit("no-details", "SUCCESS without a download URL", "status", status="SUCCESS", downloadDetails=None)
 
 
-@kind("bad-url", "a URL that is none", "request", "status")
+@kind("bad-url", "an invalid URL", "request", "status")
 async def _bad_url(scene: Scene) -> web.StreamResponse:
     answer = await scene.genuine()
     if scene.fault.endpoint == "request":
@@ -105,19 +102,14 @@ async def _url_elsewhere(scene: Scene) -> web.StreamResponse:
     return _ready(await scene.genuine(), {"dataUrl": url, "expiresAt": _FAR_AWAY})
 
 
-@kind(
-    "url-expired",
-    "SUCCESS with a download URL that has expired; at the download, the answer to one",
-    "status",
-    "download",
-)
+@kind("url-expired", "SUCCESS with an expired download URL; at `download`, the answer to one", "status", "download")
 async def _url_expired(scene: Scene) -> web.StreamResponse:
     if scene.fault.endpoint == "download":
         return xml_error(403, "Request has expired")
     return _ready(await scene.genuine(), _signed(scene, -1))
 
 
-@kind("url-expiring", "SUCCESS with a download URL that lives for `seconds` (1) only", "status")
+@kind("url-expiring", "SUCCESS with a download URL that lives only `seconds` (1)", "status")
 async def _url_expiring(scene: Scene) -> web.StreamResponse:
     return _ready(await scene.genuine(), _signed(scene, scene.seconds(1)))
 
@@ -137,9 +129,6 @@ def _ready(answer: web.Response, details: dict[str, str]) -> web.Response:
 def _signed(scene: Scene, seconds: float | None = None) -> dict[str, str]:
     export = scene.apple.find(scene.request.match_info["export_id"])
     return scene.apple.details(export, seconds) if export else {}
-
-
-# -- nearly the right text ---------------------------------------------------------------------------------
 
 
 def _damage(name: str, what: str, change: Callable[[bytes], bytes], *endpoints: str) -> None:
@@ -171,15 +160,15 @@ def _without_last_field(csv: bytes) -> bytes:
 _damage("utf-16", "the right text in UTF-16", lambda body: _with_a_letter(body).encode("utf-16"))
 _damage(
     "latin-1",
-    "the right text with a letter in Latin-1, which is no UTF-8",
+    "the right text with a letter in Latin-1, which is not UTF-8",
     lambda body: _with_a_letter(body).encode("latin-1"),
 )
 _damage("wrong-columns", "a CSV without one of the documented columns", _without_last_column, "download")
 _damage("wrong-dataset", "the CSV header of another dataset", _of_another_dataset, "download")
-_damage("cut-row", "a CSV that ends in the middle of a row, in correct framing", _without_last_field, "download")
+_damage("cut-row", "a CSV that ends in the middle of a row, with correct framing", _without_last_field, "download")
 _damage(
     "bad-number",
-    "a CSV with a count that is no number",
+    "a CSV with a count that is not a number",
     lambda csv: _without_last_field(csv) + b",many\n",
     "download",
 )

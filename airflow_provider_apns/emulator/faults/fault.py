@@ -1,4 +1,4 @@
-"""What a fault is: one kind of mischief at one endpoint, some number of times."""
+"""Faults: something goes wrong at one endpoint, a number of times."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 ENDPOINTS = ("request", "status", "download")
 
 LISTING = "channels"
-"""The endpoint that lists channels, which is another service: what can happen there is a status, or Apple's reason."""
+"""The endpoint that lists channels. It is another service, whose faults are HTTP statuses or Apple's reasons."""
 
 REASONS = {
     "FeatureNotEnabled": 400,
@@ -34,7 +34,7 @@ REASONS = {
     "ServiceUnavailable": 503,
     "Shutdown": 503,
 }
-"""Apple's reasons there, each with its HTTP status."""
+"""Apple's reasons at that endpoint, each with its HTTP status."""
 
 _HTTP_STATUSES = {str(status.value) for status in HTTPStatus if status >= 200}
 
@@ -43,13 +43,13 @@ _HTTP_STATUSES = {str(status.value) for status in HTTPStatus if status >= 200}
 class Fault:
     """Something that goes wrong at one endpoint.
 
-    :param endpoint: ``request``, ``status`` or ``download``; or ``channels``
+    :param endpoint: ``request``, ``status``, ``download`` or ``channels``
     :param kind: an HTTP status such as ``503``, or one of :data:`KINDS`; at ``channels``, one of :data:`REASONS`
     :param times: how many requests are hit; ``None`` hits all
     :param after: how many requests are let through first
-    :param each: count ``times`` and ``after`` for each export (or, at ``request``, each channel) on its own
-    :param match: only requests about this channel identifier, export id or dataset
-    :param retry_after: value of a ``Retry-After`` header, whatever it is
+    :param each: count ``times`` and ``after`` separately for each export (at ``request``, for each channel)
+    :param match: hit only requests about this channel identifier, export id or dataset
+    :param retry_after: the value of a ``Retry-After`` header, whatever it is
     :param seconds: how long a stall lasts, a trickle waits between bytes, or a download URL lives
     :param size: how many bytes a huge answer or a decompression bomb has
     :param location: where a redirect leads
@@ -70,15 +70,14 @@ class Fault:
     code: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what could never happen."""
         if self.endpoint not in (*ENDPOINTS, LISTING):
-            raise ValueError(f"unknown endpoint {self.endpoint!r}; there are {', '.join((*ENDPOINTS, LISTING))}")
+            raise ValueError(f"unknown endpoint {self.endpoint!r}: use {', '.join((*ENDPOINTS, LISTING))}")
         if self.kind in _HTTP_STATUSES or (self.endpoint == LISTING and self.kind in REASONS):
             return
         if self.endpoint == LISTING:
-            raise ValueError(f"unknown kind {self.kind!r} there; there are HTTP statuses and {', '.join(REASONS)}")
+            raise ValueError(f"unknown kind {self.kind!r} at {LISTING}: use an HTTP status or {', '.join(REASONS)}")
         if self.kind not in KINDS:
-            raise ValueError(f"unknown kind {self.kind!r}; there are HTTP statuses and {', '.join(KINDS)}")
+            raise ValueError(f"unknown kind {self.kind!r}: use an HTTP status or {', '.join(KINDS)}")
         if self.endpoint not in KINDS[self.kind].endpoints:
             raise ValueError(f"{self.kind} cannot happen at {self.endpoint}")
 
@@ -91,19 +90,19 @@ class Fault:
         """
         endpoint, _, rest = text.partition(":")
         kind, _, options = rest.partition(":")
-        # Only a comma before another option separates: an HTTP date in retry_after has one of its own.
+        # A comma separates only before another option, because an HTTP date in retry_after has one, too.
         pairs = [pair.partition("=") for pair in re.split(r",(?=[a-z_]+=)", options) if pair]
         return cls.from_json({"endpoint": endpoint, "kind": kind} | {name: value for name, _, value in pairs})
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Fault:
-        """Read a fault from JSON or from words.
+        """Read a fault from JSON.
 
-        :param values: the fields; values may be text
+        :param values: the fields; their values may be text
         """
         known = {field.name for field in fields(cls)}
         if unknown := values.keys() - known:
-            raise ValueError(f"unknown option {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
+            raise ValueError(f"unknown option {', '.join(sorted(unknown))}: use {', '.join(sorted(known))}")
         if missing := {"endpoint", "kind"} - values.keys():
             raise ValueError(f"missing {', '.join(sorted(missing))}")
         return cls(**{name: _typed(name, value) for name, value in values.items()})
@@ -123,13 +122,7 @@ def _typed(name: str, value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Scene:
-    """One request that a fault has hit.
-
-    :param request: the request
-    :param fault: the fault
-    :param apple: the service
-    :param handler: answers the request by Apple's rules, with all that follows from it
-    """
+    """One request that a fault has hit. The handler answers it by Apple's rules."""
 
     request: web.Request
     fault: Fault
@@ -138,18 +131,15 @@ class Scene:
 
     @property
     def origin(self) -> str:
-        """Scheme, host and port under which the client came."""
+        """Scheme, host and port that the client used."""
         return f"{self.request.scheme}://{self.request.host}"
 
     def seconds(self, default: float) -> float:
-        """Say how long something lasts.
-
-        :param default: if the fault does not say
-        """
+        """Return the fault's seconds, or the default if it has none."""
         return default if self.fault.seconds is None else self.fault.seconds
 
     async def genuine(self) -> web.Response:
-        """Let the service do its work, and return the answer that it would give."""
+        """Let the service do its work, and return its answer."""
         answer = await self.handler(self.request)
         if not isinstance(answer, web.Response):
             raise TypeError(f"not an answer of Apple's: {answer!r}")
@@ -161,15 +151,10 @@ Trick = Callable[[Scene], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of fault.
+    """One kind of fault. ``what`` says in a few words what it does.
 
-    A kind that replaces the answer leaves the service alone, as a proxy or a firewall in between would. A kind
-    that damages the answer lets the service do its work first: the export exists, only the client does not learn
-    of it.
-
-    :param trick: does it
-    :param endpoints: where it can happen
-    :param what: what it does, in a few words
+    Some kinds replace the answer. They leave the service alone, as a proxy or a firewall would. Other kinds damage the
+    answer. They let the service do its work first, so the export exists, but the client does not learn of it.
     """
 
     trick: Trick
@@ -181,12 +166,7 @@ KINDS: dict[str, Kind] = {}
 
 
 def kind(name: str, what: str, *endpoints: str) -> Callable[[Trick], Trick]:
-    """Register a kind of fault.
-
-    :param name: how it is called in a fault specification
-    :param what: what it does, in a few words
-    :param endpoints: where it can happen; everywhere if none are given
-    """
+    """Register a kind of fault. Without endpoints, it can happen at all of them."""
 
     def register(trick: Trick) -> Trick:
         KINDS[name] = Kind(trick, endpoints or ENDPOINTS, what)
@@ -195,37 +175,21 @@ def kind(name: str, what: str, *endpoints: str) -> Callable[[Trick], Trick]:
     return register
 
 
-def kinds_for(endpoint: str) -> list[str]:
-    """List the kinds of faults, but for HTTP statuses, that an endpoint can have.
-
-    :param endpoint: ``request``, ``status`` or ``download``
-    """
-    return [name for name, kind in KINDS.items() if endpoint in kind.endpoints]
-
-
 class FaultBook:
-    """The faults that are due, in the order in which they were injected."""
+    """The injected faults, in order."""
 
     def __init__(self) -> None:
         self._faults: list[tuple[Fault, Counter[str | None]]] = []
 
     def inject(self, fault: Fault) -> None:
-        """Add a fault behind those that are there.
-
-        :param fault: what shall go wrong
-        """
+        """Add a fault after the others."""
         self._faults.append((fault, Counter()))
 
-    def clear(self) -> None:
-        """Let everything go well again."""
-        self._faults = []
-
     def due(self, endpoint: str, names: tuple[str | None, ...]) -> Fault | None:
-        """Take the fault that hits this request, if there is one.
+        """Return the fault that hits this request, if any, and count it.
 
-        :param endpoint: where the request came in
-        :param names: what it is about: channel identifier, dataset, export id; the first tells exports apart where
-            faults are counted for each
+        ``names`` are what the request is about. The first one tells exports apart, for faults that are counted for
+        each.
         """
         for fault, seen in self._faults:
             if fault.endpoint == endpoint and fault.match in (None, *names):
@@ -238,10 +202,7 @@ class FaultBook:
 
 
 async def play(scene: Scene) -> web.StreamResponse:
-    """Let a fault happen.
-
-    :param scene: the request that it has hit
-    """
+    """Let a fault happen."""
     if scene.fault.kind in KINDS:
         return await KINDS[scene.fault.kind].trick(scene)
     status = int(scene.fault.kind)

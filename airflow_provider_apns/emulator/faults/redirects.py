@@ -1,4 +1,4 @@
-"""Redirects, above all to where no token may go."""
+"""Redirects, above all to places where the token must not go."""
 
 from __future__ import annotations
 

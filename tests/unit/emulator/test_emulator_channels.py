@@ -147,7 +147,7 @@ def test_faults(lister: Lister) -> None:
     assert answers[0] == (403, "BadEnvironmentKeyInToken")
     assert [status for status, _ in answers] == [403, 503, 503, 200]
     assert [record.fault for record in lister.apple.ledger.records] == ["BadEnvironmentKeyInToken", "503", "503", None]
-    with pytest.raises(ValueError, match="unknown kind 'truncate' there"):
+    with pytest.raises(ValueError, match="unknown kind 'truncate' at channels"):
         lister.apple.inject("channels:truncate")
 
 

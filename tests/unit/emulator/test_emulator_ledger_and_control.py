@@ -60,8 +60,8 @@ class TestLedger:
         client.send("GET", apple.trap_url, client.authorised)
         client.send("GET", f"{apple.url}/nowhere?token={apple.token}")
         assert apple.ledger.violations == [
-            "the token header came to the trap URL /trap",
-            "the token stands in a URL (endpoint: other)",
+            "the token header was sent to the trap URL /trap",
+            "the token is in a URL (endpoint: other)",
         ]
 
     def test_survives_with_the_state_cleared_or_not(self, start, tmp_path):
