@@ -127,6 +127,26 @@ def fetch(path: ObjectStoragePath) -> bytes | None:
     return content
 
 
+def list_folder(fs: Any, folder: str) -> list[dict[str, Any]]:
+    """
+    Return the entries of a folder, or none if there is no such folder.
+
+    :raises ApnsStorageError: without the right to list it.
+    """
+    try:
+        entries: list[dict[str, Any]] = fs.ls(folder or fs.root_marker, detail=True)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except Exception as error:
+        if isinstance(error, PermissionError) or _is_refusal(error):
+            raise ApnsStorageError(
+                f"{folder} cannot be listed ({_detail(error)}). To keep a path complete, the store's connection needs "
+                "the right to list it: grant it, or give first_day and last_day."
+            ) from error
+        raise
+    return entries
+
+
 def _is_refusal(error: Exception) -> bool:
     """Tell whether the store denied access; Azure's and Google's libraries have no class for that."""
     return getattr(error, "status_code", None) in (401, 403) or str(error).startswith("Forbidden")

@@ -14,6 +14,7 @@ import pendulum
 from airflow_provider_apns.batches.concurrency import all_in_threads
 from airflow_provider_apns.batches.layout import CHANNEL, DATE, Key
 from airflow_provider_apns.protocol.channel_ids import channel_id_of
+from airflow_provider_apns.storage import list_folder
 
 if TYPE_CHECKING:
     from airflow_provider_apns.protocol.days import Days
@@ -43,12 +44,13 @@ def list_objects(fs: Any, path: str, days: Days) -> dict[Key, datetime | None]:
     :param path: the layout's template, as this file system writes paths.
     :param days: the days to look for.
     :return: when each object was written, by its key; ``None`` if the store does not say.
+    :raises ApnsStorageError: without the right to list a folder.
     """
     fs.invalidate_cache()
     found: dict[Key, datetime | None] = {}
     folders = [_below("", tuple(path.split("/")))]
     while folders:
-        entries = all_in_threads(lambda folder: (folder, _ls(fs, folder.path)), folders)
+        entries = all_in_threads(lambda folder: (folder, list_folder(fs, folder.path)), folders)
         matches = [match for folder, listed in entries for match in _matches(folder, listed, days)]
         folders = [
             _below(entry["name"].rstrip("/"), f.below[1:], values) for f, entry, values in matches if f.below[1:]
@@ -65,14 +67,6 @@ def _below(folder: str, parts: tuple[str, ...], values: tuple[tuple[str, str], .
     """Go down to the last folder before a placeholder, or before the object."""
     depth = next((n for n, part in enumerate(parts) if DATE in part or CHANNEL in part), len(parts) - 1)
     return _Folder("/".join([*([folder] if folder else []), *parts[:depth]]), parts[depth:], values)
-
-
-def _ls(fs: Any, folder: str) -> list[dict[str, Any]]:
-    try:
-        listed: list[dict[str, Any]] = fs.ls(folder or fs.root_marker, detail=True)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    return listed
 
 
 def _matches(

@@ -7,7 +7,6 @@ import re
 import ssl
 from functools import cache
 
-import certifi
 import requests
 
 from airflow_provider_apns.exceptions import ApnsConfigurationError
@@ -21,7 +20,7 @@ _PROXY = re.compile(r"(?:(?P<scheme>[a-z0-9]+)://)?(?P<login>[^/?#\s]*@)?(?P<ser
 
 def ca_bundle() -> str:
     """
-    Return the certificates to trust: those that the environment names, in the order of ``requests``, or certifi's.
+    Return the certificates to trust: those that the environment names, in the order of ``requests``, or its own.
 
     :raises ApnsConfigurationError: if a variable names a file or folder that does not exist.
     """
@@ -32,7 +31,7 @@ def ca_bundle() -> str:
                     f"The environment variable {variable} names a certificate bundle that does not exist: {path}."
                 )
             return path
-    return certifi.where()
+    return requests.certs.where()
 
 
 def trusting(context: ssl.SSLContext) -> ssl.SSLContext:

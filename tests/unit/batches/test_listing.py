@@ -10,6 +10,7 @@ import pytest
 
 from airflow_provider_apns.batches.layout import Key
 from airflow_provider_apns.batches.listing import list_objects, modified_at
+from airflow_provider_apns.exceptions import ApnsStorageError
 from airflow_provider_apns.protocol.days import Days
 
 MARCH = Days(date(2026, 3, 1), date(2026, 3, 31))
@@ -30,6 +31,20 @@ class Counting:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._fs, name)
+
+
+class Refusing(Counting):
+    """A store with the right to write, and no other."""
+
+    def ls(self, path: str, detail: bool) -> Any:
+        raise PermissionError("Access Denied")
+
+
+def test_without_the_right_to_list_the_error_says_so(tmp_path: Path) -> None:
+    with pytest.raises(
+        ApnsStorageError, match=rf"^{tmp_path} cannot be listed \(Access Denied\)\. To keep a path complete"
+    ):
+        list_objects(Refusing(), f"{tmp_path}/{{date}}.csv", MARCH)
 
 
 def write(folder: Path, *names: str) -> None:
