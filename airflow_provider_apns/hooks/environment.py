@@ -31,7 +31,7 @@ def ca_bundle() -> str:
                     f"The environment variable {variable} names a certificate bundle that does not exist: {path}."
                 )
             return path
-    return requests.certs.where()
+    return str(requests.utils.DEFAULT_CA_BUNDLE_PATH)
 
 
 def trusting(context: ssl.SSLContext) -> ssl.SSLContext:
