@@ -9,6 +9,7 @@ from datetime import date, datetime, timedelta, timezone
 
 import pytest
 from aiohttp import web
+from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_apns.batches.layout import Key
 from airflow_provider_apns.batches.listing import list_objects
@@ -106,6 +107,16 @@ class TestObjectStores:
         refused = [request for request in container.front.seen if not container.store.is_write(request)]
         assert {request.method for request in refused} <= {"GET", "HEAD"}  # of rows that may be there already
         assert [str(request) for request in refused if ".jsonl" not in request.path] == []
+
+    def test_a_path_cannot_be_kept_complete_without_the_right_to_list(
+        self, container: Container, connect: Connect, apple: Emulator
+    ) -> None:
+        allow_only_writing(container)
+        conn_id = connect(container.store.connection_to_write(container.front.port))
+        path = f"{container.store.scheme}://{conn_id}@{CONTAINER}/{{date}}.jsonl"
+        with pytest.raises(AirflowFailException, match=r"cannot be listed \(.*\)\. To keep a path complete"):
+            ApnsToObjectStorageOperator(task_id="x", dataset="delivery", path=path, deferrable=False).execute({})
+        assert apple.ledger.posts == 0
 
     def test_a_store_whose_copies_stay_pending(self, container: Container) -> None:
         copies = {"x-ms-copy-source", "x-amz-copy-source"}
