@@ -23,8 +23,8 @@ class Account:
     """
     An Airflow connection of type ``apns``. It has one data export token, so it is for one app and one dataset.
 
-    ``trusted_hosts`` are more hosts that status URLs may have, each as ``host`` or ``host:port``. ``private_key`` lists
-    channels. It may have any form in which people paste it, and is empty if there is none.
+    ``trusted_hosts`` are more hosts that status URLs may have, each as ``host`` or ``host:port``. ``private_key`` is
+    the key that lists channels, in any form in which people paste it, or empty.
     """
 
     conn_id: str

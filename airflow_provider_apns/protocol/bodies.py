@@ -35,7 +35,7 @@ def read_body(answer: HttpAnswer, max_bytes: int, what: str) -> bytes:
 
 
 def read_answer(answer: HttpAnswer) -> bytes:
-    """Return the body of an API answer, or ``b""`` if it is broken. It is JSON, which shows whether it is complete."""
+    """Return the body of an API answer, or ``b""`` if it is broken. Being JSON, it needs no check of its length."""
     try:
         return _unpack(answer.body, MAX_ANSWER_BYTES, "answer")
     except (ApnsServiceError, ApnsReportTooLargeError):

@@ -92,7 +92,8 @@ class Days:
 
     def ways_to_ask(self, today: date) -> Iterator[tuple[Days, ...]]:
         """
-        Yield the windows to request for these days, the simplest first. Each tuple of windows contains all the days.
+        Yield the ways to request these days, the simplest first. Each way is a tuple of windows that together contain
+        them.
 
         Apple refuses a request for a single day: its ``endDate`` must be later than its ``startDate``. For 24 hours,
         Apple answers a repeated request with the same export, even a failed one. Another window that contains the days

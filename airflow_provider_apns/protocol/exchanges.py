@@ -91,7 +91,7 @@ def download_export(account: Account, status_url: str, max_bytes: int) -> Exchan
     """
     Download a report, and return its body, decompressed and complete.
 
-    It gets the status first, because each status has a fresh download URL. Apple does not document what an expired URL
+    Each status has a fresh download URL, so the status comes first: Apple does not document what an expired URL
     answers. The download carries no token, because the signed URL belongs to another service.
 
     :raises ApnsUntrustedUrlError: if the URL, or one that it redirects to, is not https (or http on loopback).
@@ -174,7 +174,7 @@ _TIMESTAMP = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(
 
 def read_timestamp(value: object) -> datetime | None:
     """
-    Read one of Apple's timestamps: with a space or a ``T`` in it, and with no, three, six or nine decimals.
+    Read one of Apple's timestamps: with a space or a ``T``, and with no, three, six or nine decimals.
 
     Return ``None`` for anything else, since nothing depends on these times.
     """

@@ -26,8 +26,8 @@ MAX_TRIES = 7
 MAX_BACKOFF = 32.0
 MAX_RETRY_AFTER = 300.0
 """
-The longest requested wait, in seconds, within one call. Waiting for an export may take longer; everything else is left
-to Airflow's retries.
+The longest wait, in seconds, that a server can request within one call. Waiting for an export may take longer;
+everything else is left to Airflow's retries.
 """
 
 FIRST_POLL_DELAY = 2.0

@@ -30,10 +30,10 @@ _SIGNATURE_LENGTHS = {"HS256": 43, "HS384": 64, "HS512": 86, "ES256": 86}
 
 class Secret(str):
     """
-    A string that hides itself.
+    A string that masks itself in ``repr`` and f-strings.
 
-    ``repr`` and f-strings mask it, so neither a traceback with local variables nor a log line about an enclosing object
-    reveals it. ``str()`` and ``%s`` do not mask it, because the code that sends it needs the string.
+    Neither a traceback with local variables nor a log line about an enclosing object reveals it. ``str()`` and ``%s``
+    do not mask it, because the code that sends it needs the string.
     """
 
     __slots__ = ()

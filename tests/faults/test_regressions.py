@@ -76,7 +76,7 @@ def test_a_csv_in_another_charset_is_not_published(
 
 def test_an_api_that_redirects_gets_no_second_request(apple: Emulator) -> None:
     apple.inject("request:redirect:times=forever")
-    with pytest.raises(ApnsServiceError, match="redirects"):
+    with pytest.raises(ApnsServiceError, match="redirected"):
         ApnsHook().request_export("application", *DAYS)
     assert apple.ledger.count("trap") == 0
     assert apple.ledger.violations == []

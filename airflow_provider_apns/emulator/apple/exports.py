@@ -14,7 +14,7 @@ from airflow_provider_apns.emulator.datasets import find_dataset
 class Export:
     """One export. It is PROCESSING until ``ready_at``, and has its outcome from then on.
 
-    ``number`` is how many exports there were before it. ``polls`` is how often its status was asked for.
+    ``number`` is how many exports there were before it. ``polls`` is how many status requests there were for it.
     """
 
     id: str

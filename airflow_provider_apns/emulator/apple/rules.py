@@ -31,12 +31,7 @@ class Apple:
     ``on_export`` is called with each new export before anybody learns of it.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        clock: Callable[[], datetime],
-        on_export: Callable[[Export], None] = lambda export: None,
-    ) -> None:
+    def __init__(self, settings: Settings, clock: Callable[[], datetime], on_export: Callable[[Export], None]) -> None:
         self.clock = clock
         self.on_export = on_export
         self.settings = settings
@@ -144,7 +139,7 @@ class Apple:
         nanoseconds = f"{moment:%Y-%m-%dT%H:%M:%S.%f}{export.number % 1000:03}Z"
         return {
             "statusUrl": self.status_url(export),
-            # Apple's documentation has a space, a real answer had a T and nine decimals.
+            # Apple's documentation has a space. A real answer had a T and nine decimals.
             "requestedAt": f"{moment:%Y-%m-%d %H:%M:%SZ}" if with_space else nanoseconds,
         }
 
@@ -157,10 +152,10 @@ class Apple:
     # -- 2. ask for the status -----------------------------------------------------------------------------
 
     def status(self, token: str | None, team_id: str, app_id: str, segment: str, export_id: str) -> Export:
-        """Return the export whose status is asked for."""
+        """Return the export of a status URL, and count the poll."""
         if not _UUID.fullmatch(export_id):
             raise Refusal(400, "badly formed status URL")
-        # Apple's article on delivery metrics says 404 where the one on broadcasts says 401.
+        # Apple's article on delivery metrics says 404. The one on broadcasts says 401.
         refused = 404 if segment == DELIVERY.segment else 401
         dataset = self._authorized(refused, token, team_id, app_id, segment)
         export = self.find(export_id)
@@ -190,7 +185,7 @@ class Apple:
         return export.outcome
 
     def details(self, export: Export, seconds: float | None = None) -> dict[str, str]:
-        """Sign a new download URL, which lives for these seconds or else for the requested time."""
+        """Sign a new download URL. It lives for the given seconds, or else for the requested time."""
         override = self.settings.url_expires_seconds if seconds is None else seconds
         life = timedelta(minutes=export.order.minutes) if override is None else timedelta(seconds=override)
         expires_at = self.clock() + life
@@ -201,7 +196,7 @@ class Apple:
     # -- 3. download ---------------------------------------------------------------------------------------
 
     def download(self, path: str, query: str) -> Export:
-        """Return the export whose data is asked for. Only the signature in the URL gives access to it."""
+        """Return the export of a download URL, if its signature is valid."""
         self.signer.check(path, query, self.clock())
         export = self.find(path.split("/")[-2])
         if export is None:

@@ -142,7 +142,7 @@ class Scene:
         """Let the service do its work, and return its answer."""
         answer = await self.handler(self.request)
         if not isinstance(answer, web.Response):
-            raise TypeError(f"not an answer of Apple's: {answer!r}")
+            raise TypeError(f"not an answer from Apple: {answer!r}")
         return answer
 
 
@@ -153,8 +153,8 @@ Trick = Callable[[Scene], Awaitable[web.StreamResponse]]
 class Kind:
     """One kind of fault. ``what`` says in a few words what it does.
 
-    Some kinds replace the answer. They leave the service alone, as a proxy or a firewall would. Other kinds damage the
-    answer. They let the service do its work first, so the export exists, but the client does not learn of it.
+    Some kinds replace the answer and leave the service alone, as a proxy or a firewall would. Others let the service do
+    its work and then damage the answer: the export exists, but the client does not learn of it.
     """
 
     trick: Trick
