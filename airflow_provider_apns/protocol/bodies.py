@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 
 from airflow_provider_apns.exceptions import ApnsReportTooLargeError, ApnsServiceError
@@ -12,6 +13,7 @@ MAX_BYTES = 64 << 20
 """The default limit for a decompressed report. Apple's have some hundred kB."""
 
 _GZIP_MAGIC = b"\x1f\x8b"
+_LENGTH = re.compile(r"\d{1,19}", re.ASCII)
 _MOST_LAYERS = 3
 _MOST_MEMBERS = 1000
 
@@ -54,7 +56,7 @@ def _unpack(body: bytes, max_bytes: int, what: str) -> bytes:
 
 def _check_whole(answer: HttpAnswer, what: str) -> None:
     length, received = (answer.header("content-length") or "").strip(), len(answer.body)
-    if length.isdecimal() and len(length) < 20:
+    if _LENGTH.fullmatch(length):
         if received != int(length):
             raise ApnsServiceError(f"The {what} was cut short: {received} of {length} bytes arrived.")
         return
@@ -69,7 +71,7 @@ def _gunzip(data: bytes, max_bytes: int, what: str) -> bytes:
     while rest and len(body) <= max_bytes:
         stream, members = zlib.decompressobj(wbits=31), members + 1
         try:
-            body += stream.decompress(rest, max_bytes + 1 - len(body))
+            body += stream.decompress(rest, max_bytes + 1)
         except zlib.error as error:
             raise ApnsServiceError(f"The {what} has broken gzip data.") from error
         if not stream.eof and len(body) <= max_bytes:

@@ -103,8 +103,6 @@ def _root_cause(error: BaseException, handled: BaseException | None) -> str:
     return shorten(without_secrets(_words_of(root)))
 
 
-_CLOSED, _ENDED_EARLY = "the connection was closed without an answer", "the answer ended early"
-
 _WORDS = {
     **dict.fromkeys(
         ("RemoteDisconnected", "ServerDisconnectedError", "RemoteProtocolError"),

@@ -60,10 +60,8 @@ def read_retry_after(value: str | None, now: datetime) -> float | None:
 
 
 def _http_date(text: str | None) -> datetime | None:
-    if text is None or len(text) > 64:
-        return None
     try:
-        moment = parsedate_to_datetime(text)
+        moment = parsedate_to_datetime(text or "")
     except (TypeError, ValueError, IndexError, OverflowError):
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)

@@ -7,6 +7,7 @@ import hashlib
 import os
 import stat
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import fsspec
@@ -15,7 +16,7 @@ from airflow.providers.common.compat.sdk import ObjectStoragePath
 from fsspec.implementations.memory import MemoryFileSystem
 
 from airflow_provider_apns.exceptions import ApnsStorageError, ApnsWriteError
-from airflow_provider_apns.storage import Download, check_free, object_path, publish, read
+from airflow_provider_apns.storage import Download, check_free, list_folder, object_path, publish, read
 
 OLD, NEW = b"the old object", b"the new object"
 
@@ -119,12 +120,96 @@ class TestRemoteFileSystems:
         assert moves[0][0].startswith("/folder/.apns-")
         assert remote.find("/folder") == ["/folder/report.csv"]
 
+    def test_a_folder_is_no_destination(self, remote: Remote) -> None:
+        remote.makedirs("/folder/x.csv")
+        with pytest.raises(ApnsStorageError, match="is a folder"):
+            put("memory://folder/x.csv")
+
+    def test_a_file_without_a_folder_needs_none(self, remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(remote, "makedirs", lambda *args, **kwargs: exec("raise OSError('not allowed')"))
+        put("memory://report.csv")
+        assert remote.cat_file("/report.csv") == NEW
+
     def test_a_failing_move_leaves_nothing_beside(self, remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
         remote.pipe_file("/folder/report.csv", OLD)
         monkeypatch.setattr(remote, "mv", lambda a, b: exec("raise OSError('gone')"))
         with pytest.raises(ApnsWriteError, match="gone"):
             put("memory://folder/report.csv")
         assert {name: remote.cat_file(name) for name in remote.find("/folder")} == {"/folder/report.csv": OLD}
+
+
+class ObjectStore(MemoryFileSystem):  # type: ignore[misc]
+    """An object store, as s3fs and gcsfs are: it puts an object in one request, with what it is told about it."""
+
+    store: dict[str, Any] = {}  # noqa: RUF012
+    taken: tuple[bytes, dict[str, str]]
+
+    def pipe_file(self, path: str, value: bytes, **about: str) -> None:
+        self.taken = value, about
+
+    def mv(self, *args: object) -> None:
+        raise PermissionError("only to put objects is allowed")
+
+
+class S3(ObjectStore):
+    protocol = "s3s"
+
+    def call_s3(self) -> None: ...
+
+
+class Gcs(ObjectStore):
+    protocol = ("gs", "gcs")
+
+
+class Other(ObjectStore):
+    protocol = "other"
+
+
+class TestObjectStores:
+    @pytest.mark.parametrize(
+        ("store", "about"), [(S3, {"ContentType": "text/csv"}), (Gcs, {"content_type": "text/csv"}), (Other, {})]
+    )
+    def test_an_object_is_put_at_once_with_what_it_is(self, store: type[ObjectStore], about: dict[str, str]) -> None:
+        fs = store()
+        publish(SimpleNamespace(fs=fs, path="bucket/x.csv"), NEW, "text/csv")  # type: ignore[arg-type]
+        assert fs.taken == (NEW, about)
+
+
+class Answered(Exception):
+    """What the libraries of Azure and Google raise: the HTTP status is an attribute, or in the text."""
+
+    def __init__(self, text: str, status_code: int | None = None) -> None:
+        super().__init__(text)
+        self.status_code = status_code
+
+
+class TestRights:
+    @pytest.mark.parametrize(
+        "refusal", [Answered("no", 403), Answered("no", 401), Answered("Forbidden: x"), PermissionError("no")]
+    )
+    def test_a_refusal_is_told(self, remote: Remote, monkeypatch: pytest.MonkeyPatch, refusal: Exception) -> None:
+        def refuse(*args: object, **kwargs: object) -> None:
+            raise refusal
+
+        monkeypatch.setattr(remote, "cat_file", refuse)
+        monkeypatch.setattr(remote, "ls", refuse)
+        assert read(object_path("memory://b/x.csv")) is None
+        with pytest.raises(ApnsStorageError, match=r"^/b cannot be listed \(\w+"):
+            list_folder(remote, "/b")
+
+    def test_another_error_is_no_refusal(self, remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+        for method in ("cat_file", "ls"):
+            monkeypatch.setattr(remote, method, lambda *args, **kwargs: exec("raise ConnectionError('broken')"))
+        with pytest.raises(ConnectionError, match="broken"):
+            read(object_path("memory://b/x.csv"))
+        with pytest.raises(ConnectionError, match="broken"):
+            list_folder(remote, "/b")
+
+    def test_a_folder_lists_what_is_in_it_and_none_that_is_not_there_nothing(self, remote: Remote) -> None:
+        remote.pipe_file("/b/x.csv", NEW)
+        assert [entry["name"] for entry in list_folder(remote, "/b")] == ["/b/x.csv"]
+        assert "/b" in [entry["name"] for entry in list_folder(remote, "")]
+        assert list_folder(remote, "/c") == []
 
 
 class TestObjectPath:
@@ -159,6 +244,17 @@ class TestObjectPath:
     def test_what_cannot_be_used_is_told(self, path: Any, told: str) -> None:
         with pytest.raises(ApnsStorageError, match=told):
             object_path(path)
+
+
+def test_lineage_is_told_of_what_was_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow.providers.common.compat.lineage import hook
+
+    told: list[dict[str, Any]] = []
+    collector = SimpleNamespace(add_output_asset=lambda **asset: told.append(asset))
+    monkeypatch.setattr(hook, "get_hook_lineage_collector", lambda: collector)
+    path = object_path(str(tmp_path / "report.csv"))
+    publish(path, NEW, "text/csv")
+    assert told == [{"context": path, "uri": str(path)}]
 
 
 def test_what_is_there_is_in_the_way(tmp_path: Path) -> None:

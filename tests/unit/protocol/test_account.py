@@ -37,6 +37,10 @@ class TestReading:
         assert read.api_url == APPLE_API_URL
         assert TOKEN not in repr(read)
 
+    @pytest.mark.parametrize("token", ["x-token-x", "'token", 'token"'])
+    def test_a_token_may_have_marks_that_are_no_pair_of_quotation_marks(self, token: str) -> None:
+        assert account(password=token).token == token
+
     def test_what_the_token_says_of_itself(self) -> None:
         claims = base64.urlsafe_b64encode(json.dumps({"exp": 2_000_000_000}).encode()).decode().rstrip("=")
         expiry = datetime.fromtimestamp(2_000_000_000, timezone.utc)
@@ -66,6 +70,7 @@ class TestReading:
             ({"login": "  "}, "has no Team ID"),
             ({"password": None}, "Connection 'my_conn' has no data export token.*password.*CloudKit Console"),
             ({"password": " \n"}, "has no data export token"),
+            ({"password": '"a-token"'}, "is in quotation marks: remove them"),
             ({"password": "two words"}, "copy it again, in one piece"),
             ({"password": "line\nbreak"}, "copy it again, in one piece"),
             ({"password": "tökén"}, "copy it again, in one piece"),

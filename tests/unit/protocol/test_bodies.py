@@ -51,6 +51,11 @@ class TestWhole:
         packed = gzip.compress(gzip.compress(content))
         assert read(packed, {**sized(packed), **GZIP}) == content
 
+    def test_a_thousand_members_are_the_most(self) -> None:
+        assert read(gzip.compress(CSV) + gzip.compress(b"") * 999, GZIP, 100_000) == CSV
+        with pytest.raises(ApnsServiceError, match="broken gzip"):
+            read(gzip.compress(CSV) + gzip.compress(b"") * 1000, GZIP, 100_000)
+
     @pytest.mark.parametrize("headers", [{}, {"content-encoding": "GZIP"}, {"CONTENT-ENCODING": " x-gzip "}])
     def test_gzip_is_known_by_its_first_bytes_and_tells_itself_that_it_is_whole(self, headers: dict[str, str]) -> None:
         assert read(gzip.compress(CSV), headers) == CSV
@@ -75,7 +80,7 @@ class TestNotWhole:
         with pytest.raises(ApnsServiceError, match="5 of 4 bytes"):
             read(b"a,b\nc", sized(CSV))
 
-    @pytest.mark.parametrize("length", ["", "x", "-1", "4, 4", "²", "9" * 5000])
+    @pytest.mark.parametrize("length", ["", "x", "-1", "4, 4", "²", "٤", "9" * 5000])
     def test_nothing_tells(self, length: str) -> None:
         with pytest.raises(ApnsServiceError, match="nothing shows whether it is complete"):
             read(CSV, {"Content-Length": length})
@@ -128,6 +133,12 @@ class TestTooLarge:
             read(more, sized(more))
         with pytest.raises(ApnsReportTooLargeError):  # a transport reads no further than it must
             read(b"x" * (LIMIT + 1), {"Content-Length": "20000"})
+
+    def test_the_largest_body_is_read_to_its_end(self) -> None:
+        with pytest.raises(ApnsReportTooLargeError):
+            read(gzip.compress(b"x" * LIMIT) + gzip.compress(CSV), GZIP)
+        with pytest.raises(ApnsServiceError, match="cut short"):
+            read(gzip.compress(b"x" * LIMIT)[:-1], GZIP)
 
     @pytest.mark.parametrize("bomb", [BOMB, gzip.decompress(BOMB)], ids=["of two layers", "of one"])
     def test_a_bomb_ends_early(self, bomb: bytes) -> None:

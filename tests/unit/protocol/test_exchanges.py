@@ -136,6 +136,14 @@ class TestGetExport:
         export = result_of(status(), answer(body=gzip.compress(json.dumps({"status": word}).encode())))
         assert (export.status, export.is_ready) == (word.upper(), False)
 
+    def test_a_traceback_with_local_variables_masks_what_may_be_a_signed_url(self) -> None:
+        ready = answer(200, {"status": "SUCCESS", "downloadDetails": {"url": SIGNED_URL, "expiresAt": "soon"}})
+        with pytest.raises(ApnsServiceError, match="no download URL") as raised:
+            result_of(exchanges.get_export(account(), STATUS_URL), ready)
+        shown = traceback_with_locals(raised.value)
+        assert "soon" in shown
+        assert SIGNED_URL not in shown
+
     def test_an_odd_status_can_be_shown(self) -> None:
         export = result_of(status(), answer(body={"status": "odd\n\x1b[31m\ud800" + "x" * 100}))
         assert export.status.isprintable()

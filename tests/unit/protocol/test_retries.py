@@ -29,7 +29,15 @@ NO_WAIT = ["Tue, 10 Mar 2026 18:00:59 GMT", "Tue, 10 Mar 2099 18:00:59 GMT", "We
 class TestRetryAfter:
     @pytest.mark.parametrize(
         ("value", "seconds"),
-        [("0", 0), (" 7 ", 7), ("1.5", 1.5), ("86400", 86_400), ("Tue, 10 Mar 2026 18:01:30 GMT", 30)],
+        [
+            ("0", 0),
+            (" 7 ", 7),
+            ("1.5", 1.5),
+            ("86400", 86_400),
+            ("Tue, 10 Mar 2026 18:01:30 GMT", 30),
+            ("Tue, 10 Mar 2026 18:01:30 -0000", 30),
+            ("Tue, 10 Mar 2026 19:01:30 +0100", 30),
+        ],
     )
     def test_seconds_or_a_date(self, value: str, seconds: float) -> None:
         assert read_retry_after(value, NOW) == seconds
