@@ -60,7 +60,7 @@ def object_path(path: str | ObjectStoragePath, conn_id: str | None = None) -> Ob
     os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
     try:
         if not isinstance(path, ObjectStoragePath):
-            path = ObjectStoragePath(text, conn_id=conn_id)
+            path = ObjectStoragePath(text, conn_id=conn_id) if conn_id else ObjectStoragePath(text)
         if named := conn_id or urlsplit(text).netloc.rpartition("@")[0]:
             _check_connection(named)
         fs = path.fs

@@ -120,7 +120,8 @@ def _decoded(part: str) -> object:
     if len(part) > _MAX_CLAIMS_LENGTH:
         return None
     try:
-        content: object = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+        # Too much padding does no harm.
+        content: object = json.loads(base64.urlsafe_b64decode(part + "=="))
     except (binascii.Error, ValueError, RecursionError):
         return None
     return content
