@@ -30,7 +30,7 @@ $(READY): pyproject.toml $(CONSTRAINTS)
 	@touch $@
 
 # What kills whole deployments, or runs every sample and fault, takes its time: `make test-all`.
-LENGTHY := all_channels kills live secrets sensor_outcomes ten_thousand token_life ways_to_run
+LENGTHY := all_channels kills kills_live live secrets sensor_outcomes ten_thousand time_limits token_life ways_to_run ways_to_start
 
 test: $(READY) ## Run the tests on the newest Airflow (ARGS="-k sensor" to choose, ARGS="-n 0 --pdb" to look into one)
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal -m "not live" \

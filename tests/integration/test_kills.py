@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 import pytest
 
 from airflow_provider_apns.emulator import Emulator
-from tests.support.airflow_live import AirflowDeployment
 from tests.support.proxy import Proxy
 from tests.support.s3 import KEYS, S3Server, s3_server
 from tests.support.victim import Nursery
@@ -300,44 +299,3 @@ class TestApple:
             thread.join(60)
         assert seen == ["SUCCESS"]
         assert target.read_bytes() == apple.csv("application", *days.values())
-
-
-@pytest.mark.live
-class TestTriggerer:
-    def test_another_takes_over(self, tmp_path: Path, yesterday: date) -> None:
-        lake = tmp_path / "lake"
-        with Emulator(processing_seconds=25) as apple:
-            env = {
-                "AIRFLOW_CONN_APNS_DEFAULT": apple.connection_json,
-                "APNS_TEST_LAKE": f"file://{lake}",
-                # When the others see that a triggerer is dead.
-                "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "5",
-            }
-            folder = tmp_path / "dags"
-            folder.mkdir()
-            (folder / "kills.py").write_text((Path(__file__).parent / "dags" / "kills.py").read_text())
-            with AirflowDeployment(tmp_path / "airflow", dags_folder=folder, env=env) as airflow:
-                first, last = str(yesterday - timedelta(days=2)), str(yesterday)
-                run = airflow.trigger("kills", conf={"start": first, "end": last})
-                airflow.wait_for_task(run, "wait", "deferred", timeout=120)
-                airflow.wait_for_task(run, "one_task", "deferred", timeout=120)
-                wait_for(
-                    lambda: (
-                        len({record.export_id for record in apple.ledger.records if record.endpoint == "status"}) == 2
-                    )
-                )
-                airflow.kill("triggerer")
-                asked = apple.ledger.posts
-                apple.stop()
-                airflow.start("triggerer")
-                time.sleep(5)
-                apple.restart()
-                assert airflow.wait_for_run(run, timeout=300) == "success"
-                # Nothing was done twice.
-                assert apple.ledger.posts == asked == 2
-                assert apple.ledger.downloads == 2
-                assert airflow.deferrals(run, "wait") == airflow.deferrals(run, "one_task") == 1
-            assert (lake / "three-tasks.csv").read_bytes() == apple.csv("application", first, last)
-            assert len((lake / "one-task.csv").read_bytes().splitlines()) == len(
-                apple.csv("delivery", first, last).splitlines()
-            )

@@ -1,4 +1,4 @@
-"""Neither the token nor a signed URL is found anywhere, whatever happens: in all of Airflow, and in any traceback."""
+"""No token, key or signed URL is found anywhere, whatever happens: in all of Airflow, and in any traceback."""
 
 from __future__ import annotations
 
@@ -47,6 +47,30 @@ CHANNEL_CASES = {
 MENDED = {"good", "bad-header"}
 
 
+class ChannelService(Emulator):
+    """Keeps the tokens that come to its list of channels."""
+
+    def __init__(self, fault: str, **options: Any) -> None:
+        super().__init__(token=TOKEN, channels=3, channels_port=0, **options)
+        self.inject(fault)
+        self.tokens: set[str] = set()
+
+    def _listed(self, scope: dict[str, Any], headers: dict[str, str], fault: str | None) -> list[str]:
+        self.tokens.add(headers["authorization"].removeprefix("bearer "))
+        return super()._listed(scope, headers, fault)
+
+    def connection(self, **changes: str) -> dict[str, Any]:
+        connection: dict[str, Any] = json.loads(self.connection_json)
+        return connection | {"extra": connection["extra"] | changes}
+
+    def secrets(self) -> dict[str, str]:
+        """Return the key, each of its lines, and each token with its signature."""
+        texts = [self.key.pem, *self.key.pem.splitlines()[1:-1]]
+        for token in self.tokens:
+            texts += [token, token.rpartition(".")[2]]
+        return {f"{self.key.id} {number}": text for number, text in enumerate(texts)}
+
+
 @pytest.mark.live
 class TestAirflow:
     """Success and each failure, mapped and in a batch, deferred and not, with DEBUG logs, on a whole deployment."""
@@ -62,9 +86,25 @@ class TestAirflow:
 
     @pytest.fixture(scope="class")
     @staticmethod
-    def airflow(tmp_path_factory: pytest.TempPathFactory, apple: Emulator) -> Iterator[AirflowDeployment]:
+    def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[ChannelService]]:
+        """One that lists its channels at the third request, and one that never does, whose key is another."""
+        tls = tmp_path_factory.mktemp("tls")
+        with (
+            ChannelService("channels:503:times=2", tls_dir=tls) as listing,
+            ChannelService("channels:503:times=forever", tls_dir=tls, seed=1) as unavailable,
+        ):
+            yield [listing, unavailable]
+
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def airflow(
+        tmp_path_factory: pytest.TempPathFactory, apple: Emulator, services: list[ChannelService]
+    ) -> Iterator[AirflowDeployment]:
         home = tmp_path_factory.mktemp("airflow")
+        listing, unavailable = services
+        other, broken = unavailable.key.pem, listing.key.pem.splitlines()
         env = {
+            "REQUESTS_CA_BUNDLE": str(listing.ca_path),
             "AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG",
             "APNS_TEST_CHANNELS": json.dumps(apple.channel_ids),
             "APNS_TEST_LAKE": f"file://{home.parent / 'lake'}",
@@ -74,15 +114,24 @@ class TestAirflow:
         with AirflowDeployment(home, env=env) as deployment:
             connection = json.loads(apple.connection_json)
             refused = connection | {"password": REFUSED_TOKEN}
-            for conn_id, content in {
+            connections = {
                 "apns_default": connection,
                 "apns_refused": refused,
                 "apns_incomplete": refused | {"login": ""},
-            }.items():
-                deployment.cli("connections", "add", conn_id, "--conn-json", json.dumps(content))
+                "apns_listing": listing.connection(),
+                "apns_unavailable": unavailable.connection(),
+                "apns_other_key": listing.connection(key_id=unavailable.key.id, private_key=other),
+                "apns_broken_key": listing.connection(private_key="\n".join([*broken[:2], broken[-1]])),
+            }
+            # Not `connections add`: Airflow's audit log keeps its arguments, and masks the password alone.
+            file = home.with_suffix(".json")
+            file.write_text(json.dumps(connections))
+            deployment.cli("connections", "import", str(file))
             yield deployment
 
-    def test_nothing_is_left_anywhere(self, airflow: AirflowDeployment, apple: Emulator) -> None:
+    def test_nothing_is_left_anywhere(
+        self, airflow: AirflowDeployment, apple: Emulator, services: list[ChannelService]
+    ) -> None:
         run = airflow.trigger("secrets", conf={"today": str(TODAY)})
         assert airflow.wait_for_run(run, timeout=400) == "failed"
 
@@ -96,6 +145,10 @@ class TestAirflow:
         assert apple.ledger.violations == []
 
         needles = {"token": TOKEN, "refused token": REFUSED_TOKEN, "signed URL": apple.signature_mark}
+        for service in services:
+            assert len(service.tokens) > 3  # each process has its own signature
+            assert service.ledger.violations == []
+            needles |= service.secrets()
         airflow.stop()
         assert find_secrets(airflow.home, needles, fernet_key=airflow.fernet_key) == []
         # The search is worth something: what it searched is what was logged.

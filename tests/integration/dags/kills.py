@@ -1,9 +1,10 @@
-"""What test_kills.py runs on a whole deployment: two tasks that wait in the triggerer for half a minute."""
+"""What test_kills_live.py runs on a whole deployment: tasks that wait in the triggerer for half a minute."""
 
 from __future__ import annotations
 
+import json
 import os
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 from airflow.providers.common.compat.sdk import DAG
 
@@ -20,4 +21,15 @@ with DAG("kills", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone
     ApnsDownloadExportOperator(task_id="download", status_url=wait.output, path=f"{LAKE}/three-tasks.csv")
     ApnsToObjectStorageOperator(
         task_id="one_task", dataset="delivery", path=f"{LAKE}/one-task.csv", poke_interval=1, **DAYS
+    )
+
+with DAG("kills_keep_complete", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc)) as keeping:
+    ApnsToObjectStorageOperator(
+        task_id="keep",
+        dataset="channel",
+        channel_ids=json.loads(os.environ.get("APNS_TEST_CHANNELS", '["AAAA"]')),
+        path=f"{LAKE}/keep/{{date}}.csv",
+        poke_interval=1,
+        retries=1,
+        retry_delay=timedelta(seconds=1),
     )

@@ -12,7 +12,11 @@ from datetime import datetime, timedelta, timezone
 from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_apns.hooks import apns as hooks
-from airflow_provider_apns.operators.apns import ApnsDownloadExportOperator, ApnsRequestExportOperator
+from airflow_provider_apns.operators.apns import (
+    ApnsDownloadExportOperator,
+    ApnsListChannelsOperator,
+    ApnsRequestExportOperator,
+)
 from airflow_provider_apns.protocol import retries
 from airflow_provider_apns.sensors.apns import ApnsExportSensor
 from airflow_provider_apns.transfers.apns_to_object_storage import ApnsToObjectStorageOperator
@@ -91,3 +95,27 @@ with DAG(
         )
     ApnsExportSensor(task_id="wait_with_refused_token_failed", status_url=wait.output, apns_conn_id="apns_refused")
     ApnsExportSensor(task_id="wait_elsewhere_failed", status_url="https://metrics.example.com/v1/status/1")
+
+    again = {"retries": 1, "retry_delay": timedelta(0)}
+    for name, connection in {
+        "success": "apns_listing",
+        "unavailable_failed": "apns_unavailable",
+        "refused_failed": "apns_other_key",
+        "broken_failed": "apns_broken_key",
+    }.items():
+        listing = ApnsListChannelsOperator(
+            task_id=f"list_{name}", path=f"{LAKE}/{name}.jsonl", apns_conn_id=connection, **again
+        )
+        for way, deferrable in {"deferred": True, "in_worker": False}.items():
+            listing >> ApnsToObjectStorageOperator(
+                task_id=f"all_{way}_{name}",
+                dataset="channel",
+                channel_ids="all",
+                path=f"{LAKE}/{way}_{name}.csv",
+                apns_conn_id=connection,
+                deferrable=deferrable,
+                poke_interval=1,
+                trigger_rule="all_done",
+                **DAYS,
+                **again,
+            )
