@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from airflow_provider_apns.exceptions import ApnsError
+from airflow_provider_apns.exceptions import ApnsError, ApnsInvalidRequestError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,8 +33,8 @@ def _parser() -> argparse.ArgumentParser:
         "Exit with 1 if days are missing or lost, so that cron or CI can ask whether the last month is complete.",
     )
     command.add_argument("path", help="the path of ApnsToObjectStorageOperator, with {date}")
-    command.add_argument("--dataset", default="application", help="the value of {dataset} in the path")
-    command.add_argument("--app-id", default="", help="the value of {app_id} in the path")
+    command.add_argument("--dataset", help="the value of {dataset} in the path")
+    command.add_argument("--app-id", help="the value of {app_id} in the path")
     command.add_argument("--settle-days", type=int, default=3, help="the operator's settle_days")
     command.add_argument("--object-storage-conn-id", help="the store's connection, if the path does not name it")
     return parser
@@ -51,7 +51,11 @@ def _coverage(options: argparse.Namespace) -> int:
     from airflow_provider_apns.storage import object_path
 
     check_complete(options.path)
-    layout = Layout.read(options.path, Dataset.parse(options.dataset), options.app_id)
+    for placeholder, option in (("{dataset}", options.dataset), ("{app_id}", options.app_id)):
+        if placeholder in options.path and not option:
+            flag = placeholder[1:-1].replace("_", "-")
+            raise ApnsInvalidRequestError(f"The path has {placeholder}: fill it in, or give --{flag}.")
+    layout = Layout.read(options.path, Dataset.parse(options.dataset or "channel"), options.app_id or "")
     path, now = object_path(layout.template, options.object_storage_conn_id), utc_now()
     objects = list_objects(path.fs, path.path, looked_at(now.date()))
     days = coverage(stored_days(objects), now.date(), options.settle_days)

@@ -23,7 +23,7 @@ from airflow_provider_apns.protocol.bodies import MAX_BYTES
 from airflow_provider_apns.protocol.datasets import Dataset
 from airflow_provider_apns.protocol.days import Days
 from airflow_provider_apns.protocol.exports import Export, ExportRequest
-from airflow_provider_apns.protocol.failures import broken_off, network_failure
+from airflow_provider_apns.protocol.failures import broken_off
 from airflow_provider_apns.protocol.messages import Exchange, HttpAnswer, HttpRequest
 from airflow_provider_apns.protocol.retries import CONNECT_TIMEOUT, MAX_TRIES, READ_TIMEOUT
 from airflow_provider_apns.reports.formats import CONTENT_TYPES
@@ -246,7 +246,7 @@ class ApnsHook(BaseHook):
                     proxies={"http": proxy, "https": proxy} if proxy else None,
                 )
         except _NETWORK_ERRORS as error:
-            failure: BaseException = network_failure(request, error, proxy=environment.shown(proxy), handled=handled)
+            failure: BaseException = environment.no_answer(request, error, handled)
         except BaseException as error:
             # An interruption, such as by execution_timeout: raise it without the libraries' frames, whose local
             # variables hold the token.

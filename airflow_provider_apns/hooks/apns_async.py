@@ -17,7 +17,7 @@ from airflow_provider_apns.hooks.connections import aload_account, load_account,
 from airflow_provider_apns.hooks.sessions import SharedSession
 from airflow_provider_apns.protocol import exchanges
 from airflow_provider_apns.protocol.bodies import MAX_BYTES
-from airflow_provider_apns.protocol.failures import broken_off, network_failure
+from airflow_provider_apns.protocol.failures import broken_off
 from airflow_provider_apns.protocol.messages import Exchange, HttpAnswer, HttpRequest
 from airflow_provider_apns.protocol.retries import Patience, spread
 from airflow_provider_apns.reports.reading import Report, download_report
@@ -176,7 +176,7 @@ class ApnsAsyncHook(BaseHook):
                 proxy=proxy,
             )
         except _NETWORK_ERRORS as error:
-            failure: BaseException = network_failure(request, error, proxy=environment.shown(proxy), handled=handled)
+            failure: BaseException = environment.no_answer(request, error, handled)
         except BaseException as error:
             # A cancellation: raise it without the library's frames, whose local variables hold the token.
             error.__context__ = None

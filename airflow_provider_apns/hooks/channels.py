@@ -17,7 +17,6 @@ from airflow_provider_apns.hooks import environment
 from airflow_provider_apns.hooks.connections import utc_now
 from airflow_provider_apns.hooks.stepping import patiently, step_through
 from airflow_provider_apns.protocol import channels
-from airflow_provider_apns.protocol.failures import network_failure
 from airflow_provider_apns.protocol.messages import HttpAnswer, HttpRequest
 from airflow_provider_apns.protocol.provider_tokens import provider_token
 from airflow_provider_apns.protocol.retries import CONNECT_TIMEOUT, READ_TIMEOUT
@@ -86,7 +85,7 @@ def _ask(client: httpx.Client, proxy: Secret | None, request: HttpRequest) -> Ht
                     break
             return HttpAnswer(response.status_code, response.headers, utc_now(), bytes(body))
     except _NETWORK_ERRORS as error:
-        failure: BaseException = network_failure(request, error, proxy=environment.shown(proxy), handled=handled)
+        failure: BaseException = environment.no_answer(request, error, handled)
         if not proxy and isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)) and "[SSL" not in str(error):
             origin = Origin.of(request.url)
             failure = ApnsNetworkError(

@@ -6,12 +6,17 @@ import os
 import re
 import ssl
 from functools import cache
+from typing import TYPE_CHECKING
 
 import requests
 
-from airflow_provider_apns.exceptions import ApnsConfigurationError
+from airflow_provider_apns.exceptions import ApnsConfigurationError, ApnsNetworkError
+from airflow_provider_apns.protocol.failures import network_failure
 from airflow_provider_apns.protocol.tokens import Secret
 from airflow_provider_apns.protocol.trust import Origin
+
+if TYPE_CHECKING:
+    from airflow_provider_apns.protocol.messages import HttpRequest
 
 _CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 _PROXY_VARIABLES = ("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
@@ -24,14 +29,17 @@ def ca_bundle() -> str:
 
     :raises ApnsConfigurationError: if a variable names a file or folder that does not exist.
     """
-    for variable in _CA_VARIABLES:
-        if path := os.environ.get(variable):
-            if not os.path.exists(path):
-                raise ApnsConfigurationError(
-                    f"The environment variable {variable} names a certificate bundle that does not exist: {path}."
-                )
-            return path
-    return str(requests.utils.DEFAULT_CA_BUNDLE_PATH)
+    variable, path = _ca_setting()
+    if not os.path.exists(path):
+        raise ApnsConfigurationError(
+            f"The environment variable {variable} names a certificate bundle that does not exist: {path}."
+        )
+    return path
+
+
+def _ca_setting() -> tuple[str | None, str]:
+    named = next((variable for variable in _CA_VARIABLES if os.environ.get(variable)), None)
+    return named, os.environ[named] if named else str(requests.utils.DEFAULT_CA_BUNDLE_PATH)
 
 
 def trusting(context: ssl.SSLContext) -> ssl.SSLContext:
@@ -74,9 +82,13 @@ def proxy_for(server: str) -> Secret | None:
     return Secret(f"{scheme}://{match['login'] or ''}{match['server']}")
 
 
-def shown(proxy: str | None) -> str | None:
-    """Return a proxy's host and port, without its scheme and password."""
-    return proxy and proxy.rpartition("@")[2].rpartition("//")[2]
+def no_answer(request: HttpRequest, error: BaseException, handled: BaseException | None) -> ApnsNetworkError:
+    """Describe a failure below HTTP, and the proxy and the certificates that have to do with it."""
+    proxy = proxy_for(request.server)
+    shown = proxy and proxy.rpartition("@")[2].rpartition("//")[2]  # without its password
+    variable, path = _ca_setting()
+    trusted = f"{path} ({variable})" if variable else path
+    return network_failure(request, error, proxy=shown, trusted=trusted, handled=handled)
 
 
 def _variable_of(value: str) -> str:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from airflow_provider_apns.protocol.messages import HttpAnswer, HttpRequest
 
 
+_TOKENS_ARE_LIMITED = "A token is for one app and one dataset, and valid for six months at most."
+
+
 def failure(
     answer: HttpAnswer, account: Account, what: str, *, app_id: str | None = None, dataset: str | None = None
 ) -> ApnsError:
@@ -38,11 +41,11 @@ def failure(
     if answer.status == HTTPStatus.BAD_REQUEST:
         return ApnsRefusedError(f"Apple refused the request for the {what} as badly formed (400){reason}.")
     if answer.status == HTTPStatus.UNAUTHORIZED:
-        explained = account.claims.scope_mismatch(app_id, dataset) or account.claims.flaw
+        claims = account.claims
+        explained = claims.scope_mismatch(app_id, dataset) or claims.flaw or f"{_TOKENS_ARE_LIMITED} {RENEWAL_HINT}"
         return ApnsTokenError(
             f"Apple does not accept the data export token of connection '{account.conn_id}' for the {what} (401)"
-            f"{reason}. {explained or 'A token is for one app and one dataset, and valid for six months at most.'} "
-            f"{RENEWAL_HINT}"
+            f"{reason}. {explained}"
         )
     if answer.status == HTTPStatus.NOT_FOUND:
         return ApnsNotFoundError(
@@ -74,15 +77,23 @@ def busy(answer: HttpAnswer, what: str, reason: str = "") -> ApnsServiceError:
 
 
 def network_failure(
-    request: HttpRequest, error: BaseException, *, proxy: str | None = None, handled: BaseException | None = None
+    request: HttpRequest,
+    error: BaseException,
+    *,
+    proxy: str | None = None,
+    trusted: str = "",
+    handled: BaseException | None = None,
 ) -> ApnsNetworkError:
     """
     Describe a failure below HTTP by its root cause, without the URL that a library's own text would quote.
 
-    ``proxy`` is without its password. ``handled`` is an error that was being handled when the request began, and so is
-    not the cause.
+    ``proxy`` is without its password. ``trusted`` says where the trusted certificates are. ``handled`` is an error that
+    was being handled when the request began, and so is not the cause.
     """
-    cause = _root_cause(error, handled)
+    root = _root_cause(error, handled)
+    cause = _shown(root)
+    if trusted and hasattr(root, "verify_message"):
+        cause += f" (the trusted certificates are those in {trusted})"
     if proxy and cause.startswith("answered "):
         return ApnsNetworkError(f"The proxy {proxy} {cause} to the request for the {request.what}.")
     through = f" through the proxy {proxy}" if proxy else ""
@@ -91,16 +102,21 @@ def network_failure(
 
 def broken_off(request: HttpRequest, error: BaseException) -> ApnsServiceError:
     """Describe a connection that broke in the middle of an answer."""
-    return ApnsServiceError(f"The connection broke in the middle of the {request.what}: {_root_cause(error, None)}.")
+    cause = _shown(_root_cause(error, None))
+    return ApnsServiceError(f"The connection broke in the middle of the {request.what}: {cause}.")
 
 
-def _root_cause(error: BaseException, handled: BaseException | None) -> str:
+def _root_cause(error: BaseException, handled: BaseException | None) -> BaseException:
     root = error
     for _ in range(10):
         causes = (root.__cause__, root.__context__, *root.args)
         # A timeout's cause is a CancelledError, which is not an Exception, and says less than the timeout.
         root = next((cause for cause in causes if isinstance(cause, Exception) and cause is not handled), root)
-    return shorten(without_secrets(_words_of(root)))
+    return root
+
+
+def _shown(error: BaseException) -> str:
+    return shorten(without_secrets(_words_of(error)))
 
 
 _WORDS = {

@@ -96,7 +96,7 @@ class TokenClaims:
 
     def scope_mismatch(self, app_id: str | None, dataset: str | None) -> str | None:
         """
-        Say whether the token is for another app or dataset: "It is for app com.example.other, not com.example.app."
+        Say whether the token is for another app or dataset, and what to do then.
 
         This explains a refusal and never causes one. ``dataset`` is Apple's path segment.
         """
@@ -106,7 +106,10 @@ class TokenClaims:
         ):
             found = self._named(pattern)
             if wanted and found and not any(name == wanted or not re.match(r"[\w.-]+$", name) for name in found):
-                return f"It is for {what} {', '.join(found)[:200]}, not {wanted}."
+                return (
+                    f"It is for {what} {', '.join(found)[:200]}, not {wanted}: put it into the connection of that "
+                    f"{what}, and a token for this one into this connection."
+                )
         return None
 
 

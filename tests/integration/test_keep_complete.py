@@ -235,3 +235,7 @@ def test_the_calendar_of_a_path(world: World, capsys: pytest.CaptureFixture[str]
     assert main(["coverage", path]) == 1
     assert " 1 lost, Apple has deleted it" in capsys.readouterr().out
     assert main(["coverage", "/nowhere/metrics.csv"]) == 2
+    unfilled = path.replace("application", "{dataset}")
+    assert main(["coverage", unfilled]) == 2
+    assert "{dataset}: fill it in, or give --dataset" in capsys.readouterr().err
+    assert main(["coverage", unfilled, "--dataset", "application"]) == 1

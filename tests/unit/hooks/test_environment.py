@@ -149,10 +149,12 @@ class TestCertificates:
         assert export.status_url.startswith("https://")
         assert await hook.download(export.status_url)
 
-    @pytest.mark.usefixtures("environ", "short_waits")
-    async def test_others_are_not(self, hook: Transport, start_apple: StartApple) -> None:
-        apple = start_apple(tls=True)
-        with pytest.raises(ApnsServiceError, match=rf"^No answer from {apple.url} to .*certificate"):
+    @pytest.mark.usefixtures("short_waits")
+    async def test_others_are_not_and_the_error_says_which_are(
+        self, hook: Transport, start_apple: StartApple, environ: pytest.MonkeyPatch
+    ) -> None:
+        apple, usual = start_apple(tls=True), ca_bundle()
+        with pytest.raises(ApnsServiceError, match=rf"^No answer from {apple.url} to .*certificate \(.* in {usual}\)"):
             await hook.request()
         assert apple.ledger.posts == 0
 
