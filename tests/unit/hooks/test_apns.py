@@ -100,7 +100,10 @@ class TestTestConnection:
             ({"login": ""}, "no Team ID: put your Apple Developer Team ID into Team ID (login)"),
             ({"password": ""}, "no data export token"),
             ({"extra": {}}, "no App bundle ID"),
-            ({"extra": {"app_id": "com.example.other"}}, "It is for app com.example.app, not com.example.other: put it),
+            (
+                {"extra": {"app_id": "com.example.other"}},
+                "It is for app com.example.app, not com.example.other: put it",
+            ),
             ({"login": "ANOTHER"}, "401"),
             ({"password": "wrong-token"}, "does not accept the data export token of connection 'apns_default'"),
             ({"host": "http://127.0.0.1:1"}, "No answer from http://127.0.0.1:1 to the request for the export"),
