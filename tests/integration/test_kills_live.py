@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import time
+import urllib.request
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -105,6 +106,30 @@ def test_a_path_is_complete_after_triggerer_and_worker_were_killed(world: World,
     for path in files.values():
         with path.open(newline="") as file:
             assert [row["channel_id"] for row in csv.DictReader(file)] == sorted(apple.channel_ids)
+
+
+def test_a_task_that_is_marked_as_failed_ends_at_once(world: World) -> None:
+    airflow, apple, lake = world
+    run = airflow.trigger("kills_in_worker")
+    world.wait_for_looks(3)
+    (worker,) = clients_of(apple.port)
+    with urllib.request.urlopen(f"{airflow.url}/auth/token") as answer:
+        headers = {"Authorization": f"Bearer {json.load(answer)['access_token']}", "Content-Type": "application/json"}
+    url = f"{airflow.url}/api/v2/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/keep"
+    body = json.dumps({"new_state": "failed"}).encode()
+    urllib.request.urlopen(urllib.request.Request(url, body, headers, method="PATCH")).close()
+    # A heartbeat comes every second, and Airflow would send SIGKILL five seconds after one that finds the task failed.
+    airflow.wait_for("the task to end", lambda: "Task exited" in airflow.task_log(run, "keep"), timeout=4)
+    airflow.wait_for("its process to end", lambda: has_ended(worker), timeout=1)
+    assert airflow.wait_for_run(run) == "failed"
+    time.sleep(3)
+    assert [(task.state, task.try_number) for task in airflow.metadata.task_instances(run)] == [("failed", 1)]
+    assert "shouldn't be running anymore" in airflow.task_log(run, "keep")
+    assert not lake.exists()
+
+
+def has_ended(process: psutil.Process) -> bool:
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE  # Airflow looks at it later.
 
 
 def clients_of(port: int) -> set[psutil.Process]:

@@ -23,13 +23,16 @@ with DAG("kills", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone
         task_id="one_task", dataset="delivery", path=f"{LAKE}/one-task.csv", poke_interval=1, **DAYS
     )
 
-with DAG("kills_keep_complete", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc)) as keeping:
-    ApnsToObjectStorageOperator(
-        task_id="keep",
-        dataset="channel",
-        channel_ids=json.loads(os.environ.get("APNS_TEST_CHANNELS", '["AAAA"]')),
-        path=f"{LAKE}/keep/{{date}}.csv",
-        poke_interval=1,
-        retries=1,
-        retry_delay=timedelta(seconds=1),
-    )
+# One waits in the triggerer, the other in its worker.
+for dag_id, deferrable in {"kills_keep_complete": True, "kills_in_worker": False}.items():
+    with DAG(dag_id, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc)):
+        ApnsToObjectStorageOperator(
+            task_id="keep",
+            dataset="channel",
+            channel_ids=json.loads(os.environ.get("APNS_TEST_CHANNELS", '["AAAA"]')),
+            path=f"{LAKE}/keep/{{date}}.csv",
+            poke_interval=1,
+            deferrable=deferrable,
+            retries=1,
+            retry_delay=timedelta(seconds=1),
+        )
