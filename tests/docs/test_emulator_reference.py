@@ -19,7 +19,8 @@ def options() -> str:
         name = action.option_strings[-1]
         value = ""
         if action.nargs != 0:
-            value = " " + ("\\|".join(action.choices) if action.choices else action.metavar or action.dest.upper())
+            choices = "{" + ", ".join(action.choices or ()) + "}"
+            value = " " + (choices if action.choices else action.metavar or action.dest.upper())
         default = action.default
         shown = "" if default in (None, "", False, [], 0, argparse.SUPPRESS) else f" (`{default}`)"
         lines.append(f"| `{name}{value}` | {action.help}{shown} |")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,6 +43,10 @@ class Camera:
         """Write a picture; waits for fonts and animations to settle."""
         (what if isinstance(what, Page) else what.page).wait_for_timeout(600)
         what.screenshot(path=self._folder / f"{name}.png", animations="disabled")
+
+    def keep(self, picture: Path) -> None:
+        """Keep a picture that a DAG has drawn."""
+        shutil.copy(picture, self._folder)
 
 
 @pytest.fixture(scope="session")

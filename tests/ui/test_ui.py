@@ -65,6 +65,7 @@ def press_test(page: Page, conn_id: str) -> Locator:
 
 class TestConnection:
     def test_form(self, page: Page, camera: Camera) -> None:
+        page.set_viewport_size({"width": 1280, "height": 1200})
         form = open_form(page, "apns_default")
         standard = form.get_by_role("region")
         for label in ("Team ID", "Data export token", "API host"):
@@ -141,7 +142,7 @@ class TestRun:
         camera.take("graph", page.locator(".react-flow"))
 
     def test_sensor_log(self, page: Page, run: Run, apple: Emulator, camera: Camera) -> None:
-        page.set_viewport_size({"width": 1400, "height": 740})
+        page.set_viewport_size({"width": 1400, "height": 790})
         self.open_task(page, run, "wait_for_export")
         log = page.locator("code").first
         for line in (
