@@ -6,6 +6,9 @@ import errno
 import hashlib
 import os
 import stat
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +16,7 @@ from typing import Any
 import fsspec
 import pytest
 from airflow.providers.common.compat.sdk import ObjectStoragePath
+from fsspec.asyn import get_loop
 from fsspec.implementations.memory import MemoryFileSystem
 
 from airflow_provider_apns.exceptions import ApnsStorageError, ApnsWriteError
@@ -56,11 +60,13 @@ class TestFiles:
         assert (tmp_path / "report.csv").stat().st_mode == (tmp_path / "usual").stat().st_mode
 
     def test_a_file_is_on_the_disk_before_it_is_renamed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        steps: list[bool] = []
+        steps: list[tuple[bool, int]] = []
         real_fsync, path = os.fsync, tmp_path / "report.csv"
-        monkeypatch.setattr(os, "fsync", lambda fd: (steps.append(path.exists()), real_fsync(fd)))
+        monkeypatch.setattr(
+            os, "fsync", lambda fd: (steps.append((path.exists(), os.fstat(fd).st_size)), real_fsync(fd))
+        )
         put(path)
-        assert steps == [False]
+        assert steps == [(False, len(NEW))]
 
     @pytest.mark.parametrize("step", ["fsync", "replace"])
     def test_a_full_disk_is_told_with_its_path_and_leaves_the_old_file(
@@ -95,22 +101,46 @@ def attach(protocol: str, fs: Any) -> None:
 
 
 class Remote(MemoryFileSystem):  # type: ignore[misc]
-    """A file system without a way of its own to write whole objects, as SFTP's and HDFS's."""
+    """A file system without a way of its own to write whole objects, and strict about folders, as SFTP's and HDFS's."""
 
     protocol = "remote"
     store: dict[str, Any] = {}  # noqa: RUF012
+    pseudo_dirs = [""]  # noqa: RUF012
     pipe_file = fsspec.AbstractFileSystem.pipe_file
+
+    def makedirs(self, path: str, exist_ok: bool = False) -> None:
+        if not path:
+            raise FileNotFoundError("A folder without a name")
+        super().makedirs(path, exist_ok)
+
+    def _open(self, path: str, mode: str = "rb", **options: Any) -> Any:
+        if "w" in mode and not self.isdir(self._parent(path)):
+            raise FileNotFoundError(path)
+        return super()._open(path, mode, **options)
 
 
 @pytest.fixture
 def remote() -> Remote:
     Remote.store.clear()
+    Remote.pseudo_dirs[:] = [""]
     fs = Remote()
     attach("memory", fs)
     return fs
 
 
 class TestRemoteFileSystems:
+    @pytest.mark.parametrize("path", ["/report.csv", "/a/b/report.csv"])
+    def test_a_file_is_written_in_folders_that_are_made(self, remote: Remote, path: str) -> None:
+        for data in (OLD, NEW):
+            put(f"memory:/{path}", data)
+            assert {name: remote.cat_file(name) for name in remote.find("/")} == {path: data}
+
+    def test_a_folder_is_no_destination(self, remote: Remote) -> None:
+        remote.makedirs("/folder/reports")
+        with pytest.raises(ApnsStorageError, match="is a folder"):
+            put("memory://folder/reports")
+        assert remote.find("/", withdirs=True) == ["/folder", "/folder/reports"]
+
     def test_a_file_is_written_beside_and_moved(self, remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
         moves: list[tuple[str, str]] = []
         real = remote.mv
@@ -120,96 +150,61 @@ class TestRemoteFileSystems:
         assert moves[0][0].startswith("/folder/.apns-")
         assert remote.find("/folder") == ["/folder/report.csv"]
 
-    def test_a_folder_is_no_destination(self, remote: Remote) -> None:
-        remote.makedirs("/folder/x.csv")
-        with pytest.raises(ApnsStorageError, match="is a folder"):
-            put("memory://folder/x.csv")
-
-    def test_a_file_without_a_folder_needs_none(self, remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(remote, "makedirs", lambda *args, **kwargs: exec("raise OSError('not allowed')"))
-        put("memory://report.csv")
-        assert remote.cat_file("/report.csv") == NEW
-
     def test_a_failing_move_leaves_nothing_beside(self, remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
-        remote.pipe_file("/folder/report.csv", OLD)
-        monkeypatch.setattr(remote, "mv", lambda a, b: exec("raise OSError('gone')"))
+        put("memory://folder/report.csv", OLD)
+        monkeypatch.setattr(remote, "mv", failing(OSError("gone")))
         with pytest.raises(ApnsWriteError, match="gone"):
             put("memory://folder/report.csv")
         assert {name: remote.cat_file(name) for name in remote.find("/folder")} == {"/folder/report.csv": OLD}
 
 
-class ObjectStore(MemoryFileSystem):  # type: ignore[misc]
-    """An object store, as s3fs and gcsfs are: it puts an object in one request, with what it is told about it."""
+class Bucket(MemoryFileSystem):  # type: ignore[misc]
+    """An object store: it takes a whole object in one request."""
 
-    store: dict[str, Any] = {}  # noqa: RUF012
-    taken: tuple[bytes, dict[str, str]]
+    def __init__(self, **looks: Any) -> None:
+        super().__init__()
+        vars(self).update(looks)
+        self.requests: list[Any] = []
 
-    def pipe_file(self, path: str, value: bytes, **about: str) -> None:
-        self.taken = value, about
-
-    def mv(self, *args: object) -> None:
-        raise PermissionError("only to put objects is allowed")
-
-
-class S3(ObjectStore):
-    protocol = "s3s"
-
-    def call_s3(self) -> None: ...
+    def pipe_file(self, path: str, value: bytes, **options: Any) -> None:
+        self.requests.append((path, value, options))
 
 
-class Gcs(ObjectStore):
-    protocol = ("gs", "gcs")
+class Azure(Bucket):
+    """A store whose client is used past its file system, and keeps what is there unless it is told to overwrite."""
 
+    loop = property(lambda self: get_loop())
+    service_client = property(lambda self: self)
 
-class Other(ObjectStore):
-    protocol = "other"
+    @asynccontextmanager
+    async def get_blob_client(self, container: str, name: str) -> AsyncIterator[Any]:
+        async def upload_blob(data: bytes, overwrite: bool = False, content_settings: Any = None) -> None:
+            assert overwrite
+            self.requests.append((f"/{container}/{name}", data, content_settings))
+
+        yield SimpleNamespace(upload_blob=upload_blob)
 
 
 class TestObjectStores:
+    """What each client is told, by what it looks like; tests/stores has the genuine ones."""
+
     @pytest.mark.parametrize(
-        ("store", "about"), [(S3, {"ContentType": "text/csv"}), (Gcs, {"content_type": "text/csv"}), (Other, {})]
+        ("store", "told"),
+        [
+            (Bucket(call_s3=True), {"ContentType": "text/csv"}),
+            (Bucket(protocol=("gs", "gcs")), {"content_type": "text/csv"}),
+            (Bucket(other=True), {}),
+            (Azure(), {"content_type": "text/csv"}),
+        ],
+        ids=["S3", "Google", "another", "Azure"],
     )
-    def test_an_object_is_put_at_once_with_what_it_is(self, store: type[ObjectStore], about: dict[str, str]) -> None:
-        fs = store()
-        publish(SimpleNamespace(fs=fs, path="bucket/x.csv"), NEW, "text/csv")  # type: ignore[arg-type]
-        assert fs.taken == (NEW, about)
-
-
-class Answered(Exception):
-    """What the libraries of Azure and Google raise: the HTTP status is an attribute, or in the text."""
-
-    def __init__(self, text: str, status_code: int | None = None) -> None:
-        super().__init__(text)
-        self.status_code = status_code
-
-
-class TestRights:
-    @pytest.mark.parametrize(
-        "refusal", [Answered("no", 403), Answered("no", 401), Answered("Forbidden: x"), PermissionError("no")]
-    )
-    def test_a_refusal_is_told(self, remote: Remote, monkeypatch: pytest.MonkeyPatch, refusal: Exception) -> None:
-        def refuse(*args: object, **kwargs: object) -> None:
-            raise refusal
-
-        monkeypatch.setattr(remote, "cat_file", refuse)
-        monkeypatch.setattr(remote, "ls", refuse)
-        assert read(object_path("memory://b/x.csv")) is None
-        with pytest.raises(ApnsStorageError, match=r"^/b cannot be listed \(\w+"):
-            list_folder(remote, "/b")
-
-    def test_another_error_is_no_refusal(self, remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
-        for method in ("cat_file", "ls"):
-            monkeypatch.setattr(remote, method, lambda *args, **kwargs: exec("raise ConnectionError('broken')"))
-        with pytest.raises(ConnectionError, match="broken"):
-            read(object_path("memory://b/x.csv"))
-        with pytest.raises(ConnectionError, match="broken"):
-            list_folder(remote, "/b")
-
-    def test_a_folder_lists_what_is_in_it_and_none_that_is_not_there_nothing(self, remote: Remote) -> None:
-        remote.pipe_file("/b/x.csv", NEW)
-        assert [entry["name"] for entry in list_folder(remote, "/b")] == ["/b/x.csv"]
-        assert "/b" in [entry["name"] for entry in list_folder(remote, "")]
-        assert list_folder(remote, "/c") == []
+    def test_an_object_takes_one_request_that_says_what_it_is(
+        self, monkeypatch: pytest.MonkeyPatch, store: Bucket, told: dict[str, str]
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "azure.storage.blob", SimpleNamespace(ContentSettings=dict))
+        monkeypatch.setattr(ObjectStoragePath, "fs", store)
+        put("memory://bucket/a/report.csv")
+        assert store.requests == [("/bucket/a/report.csv", NEW, told)]
 
 
 class TestObjectPath:
@@ -226,6 +221,14 @@ class TestObjectPath:
         monkeypatch.setenv("AIRFLOW_CONN_AWS_CONN", "aws://")
         assert str(object_path("s3://aws_conn@bucket/key")) == "s3://aws_conn@bucket/key"
         assert str(object_path("s3://bucket/key", "aws_conn")) == "s3://aws_conn@bucket/key"
+
+    @pytest.mark.parametrize(("users", "used"), [(None, "false"), ("true", "true")])
+    def test_google_is_not_asked_for_a_buckets_layout_unless_users_want_it(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, users: str | None, used: str
+    ) -> None:
+        monkeypatch.setattr(os, "environ", {"GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": users} if users else {})
+        object_path(str(tmp_path / "x"))
+        assert os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] == used
 
     @pytest.mark.parametrize(
         ("path", "told"),
@@ -246,17 +249,6 @@ class TestObjectPath:
             object_path(path)
 
 
-def test_lineage_is_told_of_what_was_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from airflow.providers.common.compat.lineage import hook
-
-    told: list[dict[str, Any]] = []
-    collector = SimpleNamespace(add_output_asset=lambda **asset: told.append(asset))
-    monkeypatch.setattr(hook, "get_hook_lineage_collector", lambda: collector)
-    path = object_path(str(tmp_path / "report.csv"))
-    publish(path, NEW, "text/csv")
-    assert told == [{"context": path, "uri": str(path)}]
-
-
 def test_what_is_there_is_in_the_way(tmp_path: Path) -> None:
     path = object_path(str(tmp_path / "report.csv"))
     check_free(path, overwrite=False)
@@ -266,10 +258,63 @@ def test_what_is_there_is_in_the_way(tmp_path: Path) -> None:
         check_free(path, overwrite=False)
 
 
+class StoreError(Exception):
+    def __init__(self, text: str, status_code: int | None = None) -> None:
+        super().__init__(text)
+        self.status_code = status_code
+
+
+def failing(error: Exception) -> Callable[..., None]:
+    def fail(*args: object, **options: object) -> None:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        PermissionError("No access"),
+        StoreError("No access", 401),
+        StoreError("No access", 403),
+        StoreError("Forbidden: No access"),
+    ],
+)
 def test_what_may_not_be_read_is_told(
-    remote: Remote, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    remote: Remote, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, refusal: Exception
 ) -> None:
-    path = object_path("memory://b/x.csv")
-    monkeypatch.setattr(path.fs, "cat_file", lambda *args: exec("raise PermissionError('Access Denied')"))
-    assert read(path) is None
-    assert "cannot be read (Access Denied)" in caplog.text
+    for method in ("cat_file", "ls"):
+        monkeypatch.setattr(remote, method, failing(refusal))
+    with pytest.raises(ApnsStorageError, match=rf"^/b cannot be listed \({refusal}\)"):
+        list_folder(remote, "/b")
+    assert read(object_path("memory://b/x.csv")) is None
+    assert f"b/x.csv cannot be read ({refusal})" in caplog.text
+
+
+@pytest.mark.parametrize("error", [OSError("No answer"), StoreError("Busy", 503)])
+def test_what_fails_otherwise_is_not_taken_for_a_refusal(
+    remote: Remote, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    for method in ("cat_file", "ls"):
+        monkeypatch.setattr(remote, method, failing(error))
+    for look in (lambda: read(object_path("memory://b/x.csv")), lambda: list_folder(remote, "/b")):
+        with pytest.raises(type(error)) as raised:
+            look()
+        assert raised.value is error
+
+
+def test_lineage_hears_of_what_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[tuple[object, str]] = []
+    collector = SimpleNamespace(add_output_asset=lambda context, uri: heard.append((context, uri)))
+    monkeypatch.setattr("airflow.providers.common.compat.lineage.hook.get_hook_lineage_collector", lambda: collector)
+    path = object_path(f"file://{tmp_path}/report.csv")
+    publish(path, NEW, "text/csv")
+    assert heard == [(path, f"file://{tmp_path}/report.csv")]
+
+
+def test_a_folder_is_listed_with_the_details_of_what_is_in_it(remote: Remote) -> None:
+    put("memory://b/x.csv")
+    (entry,) = list_folder(remote, "/b")
+    assert (entry["name"], entry["size"]) == ("/b/x.csv", len(NEW))
+    assert [entry["name"] for entry in list_folder(remote, "")] == ["/b"]
+    assert list_folder(remote, "/c") == []

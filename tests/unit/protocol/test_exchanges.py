@@ -149,6 +149,11 @@ class TestGetExport:
         assert export.status.isprintable()
         assert len(export.status) <= 40
 
+    @pytest.mark.parametrize(("code", "error"), [(401, errors.ApnsTokenError), (503, ApnsServiceError)])
+    def test_a_refusal_is_told_by_its_code(self, code: int, error: type[ApnsError]) -> None:
+        with pytest.raises(error, match=str(code)):
+            result_of(status(), answer(code, {"status": "PROCESSING"}))
+
     def test_404_means_the_token_in_one_of_apples_articles(self) -> None:
         with pytest.raises(errors.ApnsTokenError, match=r"404.*'my_conn'"):
             result_of(status(), answer(404))
