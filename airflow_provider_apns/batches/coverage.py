@@ -26,9 +26,9 @@ class Coverage(Enum):
         """The state in words."""
         return {
             Coverage.SETTLED: "stored and settled",
-            Coverage.STORED: "stored, still growing",
-            Coverage.MISSING: "missing, Apple still has it",
-            Coverage.LOST: "lost, Apple has deleted it",
+            Coverage.STORED: "stored, not settled",
+            Coverage.MISSING: "missing: Apple still has the data",
+            Coverage.LOST: "lost: Apple has deleted the data",
             Coverage.BEFORE: "before the first stored day",
         }[self]
 

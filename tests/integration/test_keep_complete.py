@@ -230,10 +230,10 @@ def test_the_calendar_of_a_path(world: World, capsys: pytest.CaptureFixture[str]
     assert "32 stored and settled" in capsys.readouterr().out
     (world.folder / f"application/day={world.today - 9 * DAY}/metrics.csv").unlink()
     assert main(["coverage", path]) == 1
-    assert " 1 missing, Apple still has it" in capsys.readouterr().out
+    assert " 1 missing: Apple still has the data" in capsys.readouterr().out
     world.clock[0] += 30 * DAY
     assert main(["coverage", path]) == 1
-    assert " 1 lost, Apple has deleted it" in capsys.readouterr().out
+    assert " 1 lost: Apple has deleted the data" in capsys.readouterr().out
     assert main(["coverage", "/nowhere/metrics.csv"]) == 2
     unfilled = path.replace("application", "{dataset}")
     assert main(["coverage", unfilled]) == 2

@@ -102,8 +102,8 @@ def test_the_calendar_shows_each_day_of_the_last_60() -> None:
     assert lines[1].startswith("2026-01-26")
     assert lines[-5:] == [
         "#  44 stored and settled",
-        "+   3 stored, still growing",
-        "?   1 missing, Apple still has it",
-        "x   1 lost, Apple has deleted it",
+        "+   3 stored, not settled",
+        "?   1 missing: Apple still has the data",
+        "x   1 lost: Apple has deleted the data",
         ".  11 before the first stored day",
     ]
