@@ -312,7 +312,10 @@ def test_lineage_hears_of_what_is_written(tmp_path: Path, monkeypatch: pytest.Mo
     assert heard == [(path, f"file://{tmp_path}/report.csv")]
 
 
-def test_a_folder_is_listed_with_the_details_of_what_is_in_it(remote: Remote) -> None:
+def test_a_folder_is_listed_with_the_details_of_what_is_in_it(remote: Remote, tmp_path: Path) -> None:
+    put(tmp_path / "x.csv")
+    (entry,) = list_folder(fsspec.filesystem("file"), str(tmp_path))
+    assert (entry["name"], entry["size"]) == (f"{tmp_path}/x.csv", len(NEW))
     put("memory://b/x.csv")
     (entry,) = list_folder(remote, "/b")
     assert (entry["name"], entry["size"]) == ("/b/x.csv", len(NEW))
