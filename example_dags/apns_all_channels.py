@@ -1,10 +1,10 @@
 """
 # All channels of an app, without a list
 
-Apple forgets a channel the moment it is deleted, and lists only those that are there now. So the DAG
-`apns_channel_register` keeps a register of them, every hour: a channel that lives shorter than that may be missed. The
-DAG `apns_all_channels` keeps the metrics of all registered channels complete, day by day: what a run has missed, the
-next one fetches, as long as Apple has it (30 days). Both need the extra `channels`, and a connection with `key_id` and
+Apple lists only the channels that an app has now. The DAG `apns_channel_register` therefore lists them every hour and
+keeps a register of every channel ever seen. It can miss a channel that lives for less than an hour. The DAG
+`apns_all_channels` keeps the metrics of all registered channels complete: each run fills in the days that earlier runs
+missed, as long as Apple has them (30 days). Both need the extra `channels`, and a connection with `key_id` and
 `private_key`.
 """
 
@@ -39,6 +39,6 @@ with DAG(dag_id="apns_all_channels", schedule="37 6 * * *", **COMMON):
         task_id="channel_metrics",
         dataset="channel",
         channel_ids=listed.output,
-        on_channel_error="skip",  # Apple may not know a deleted channel any more.
+        on_channel_error="skip",  # Apple may no longer know a deleted channel.
         path=f"{LAKE}/channels/day={{date}}/metrics.parquet",
     )

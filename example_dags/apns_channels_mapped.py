@@ -1,9 +1,10 @@
 """
 # Channel metrics of a list of channels, by dynamic task mapping
 
-Each channel is an export of its own, so each gets its own three tasks, which keep Apple's CSV as it is. That works for
-a handful of channels. For more, use one task, as `example_dags/apns_one_task.py` does. The list comes from the Airflow
-variable `apns_channel_ids` (a JSON list), or from the environment variable `APNS_EXAMPLE_CHANNELS`, with commas.
+Each channel is an export of its own, so each gets three tasks of its own, which save Apple's CSV unchanged. This works
+for a handful of channels. For more, use one task, as `example_dags/apns_one_task.py` does. The list comes from the
+Airflow variable `apns_channel_ids` (a JSON list), or from the environment variable `APNS_EXAMPLE_CHANNELS`, separated
+by commas.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """
-# A chart of a path that keeps itself complete
+# A chart of a path that is kept complete
 
 The first DAG keeps one Parquet object per day. Its asset event names the days whose numbers are new or have changed,
-and starts the second DAG. That one loads all objects into DuckDB, prints them, and draws a chart of published,
-delivered and subscribers.
+and starts the second DAG. The second DAG loads all objects into DuckDB, prints them, and draws a chart of published and
+delivered broadcasts and of subscribers.
 
 It needs `pip install 'airflow-provider-apns[parquet]' duckdb matplotlib`.
 """

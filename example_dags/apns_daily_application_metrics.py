@@ -1,9 +1,9 @@
 """
 # Days by hand: three tasks
 
-Request the app's metrics from Apple, wait until the report is built, and write Apple's CSV as it is. The days are given
-by hand, so they follow the run's data interval: each morning's file has the last two days that are over (Apple exports
-no single day).
+Request the app's metrics from Apple, wait until the report is built, and save Apple's CSV unchanged. The days follow
+the run's data interval: each morning's file has the last two days that are over, because Apple does not export a single
+day.
 
 To keep a path complete without any of this, use one task, as in `example_dags/apns_one_task.py`.
 """

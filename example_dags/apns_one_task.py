@@ -1,8 +1,9 @@
 """
-# A path that keeps itself complete
+# A path that is kept complete
 
-The first task is all that an app's metrics need. Without days, it exports whatever its path lacks of Apple's last 30
-days, and the days whose numbers still grow. It does so however the run is started.
+The first task is all that an app's metrics need. Because it names no days, it exports those of Apple's last 30 days
+that are missing from its path, and those whose numbers are still changing. Every run does the same work, however it
+starts.
 
 The second task does the same for a list of channels. The list comes from the Airflow variable `apns_channel_ids` (a
 JSON list), or from the environment variable `APNS_EXAMPLE_CHANNELS`, separated by commas.

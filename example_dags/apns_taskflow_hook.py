@@ -3,7 +3,7 @@
 
 For those who prefer Python to operators: the same job with `ApnsHook` and `@task.sensor`. The last task reads the CSV
 from the object store and answers two questions: how many messages were delivered per published broadcast, and whether
-the app's subscribers grow.
+the number of the app's subscribers grows.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ def pages_with(kind: str, argument: str = "") -> pytest.MarkDecorator:
 
 @pytest.fixture(scope="module")
 def apple() -> Iterator[Emulator]:
-    with Emulator() as emulator:
+    with Emulator(channels_port=0) as emulator:
         yield emulator
 
 
@@ -58,10 +58,10 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 @pytest.fixture
 def connections(apple: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """The connections and variables that the samples use."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(apple.ca_path))
     for name in CONNECTIONS:
         monkeypatch.setenv(f"AIRFLOW_CONN_APNS_{name.upper()}", apple.connection_json)
-    for name in ("channel_ids", *(f"channels_{app}" for app in APPS)):
-        monkeypatch.setenv(f"AIRFLOW_VAR_APNS_{name.upper()}", json.dumps(apple.channel_ids))
+    monkeypatch.setenv("AIRFLOW_VAR_APNS_CHANNEL_IDS", json.dumps(apple.channel_ids))
 
 
 def run(command: list[str], folder: Path, **env: str) -> str:
@@ -94,8 +94,9 @@ def test_dag(sample: Sample, by_hand: bool, s3: S3Server, tmp_path: Path, monkey
     monkeypatch.setitem(_WaitingTrigger.__init__.__kwdefaults__, "first_delay", 0.0)
     path = tmp_path / "sample.py"
     path.write_text(in_dag(sample.text) if sample.kind == "tasks" else sample.text)
-    result = run_dag(path, by_hand=by_hand, retries=0)
-    assert result.state == "success", result.states()
+    for dag_id in re.findall(r'dag_id="(\w+)"', path.read_text()):
+        result = run_dag(path, dag_id, by_hand=by_hand, retries=0)
+        assert result.state == "success", result.states()
 
 
 @of_kind("coverage")
