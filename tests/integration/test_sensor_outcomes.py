@@ -23,7 +23,7 @@ from airflow_provider_apns.protocol import retries
 from airflow_provider_apns.sensors.apns import ApnsExportSensor
 from airflow_provider_apns.triggers import apns as triggers
 from tests.integration.dags.outcomes import MODES, OPTIONS
-from tests.support.airflow_live import AIRFLOW_3
+from tests.support.airflow_live import AIRFLOW_3, AIRFLOW_3_0
 from tests.support.dag_test import run_dag
 
 pytestmark = pytest.mark.integration
@@ -147,6 +147,7 @@ def test_each_failure_ends_in_the_same_way_in_each_mode(
     }
 
 
+@pytest.mark.skipif(AIRFLOW_3_0, reason="Airflow 3.0's dag.test() resumes a retry with the event of the try before")
 @pytest.mark.main_job
 @pytest.mark.usefixtures("airflow_db", "quick")
 def test_the_time_of_a_retry_counts_from_the_first_start(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:

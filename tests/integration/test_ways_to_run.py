@@ -17,7 +17,7 @@ import pytest
 
 from airflow_provider_apns.emulator import Emulator
 from tests.integration.dags.ways import PLACES
-from tests.support.airflow_live import AirflowDeployment
+from tests.support.airflow_live import AIRFLOW_3_0, AirflowDeployment
 
 pytestmark = pytest.mark.integration
 
@@ -47,11 +47,11 @@ class World(NamedTuple):
     lake: Path
     env: dict[str, str]
 
-    def check(self) -> None:
+    def check(self, posts: int = 3, gets: int = 8) -> None:
         """Each place's two jobs of three tasks and two of one have looked, downloaded and written; then begin anew."""
         for place, apple in self.apple.items():
             ledger = apple.ledger
-            assert (place, ledger.posts, ledger.gets, ledger.downloads) == (place, 3, 8, 4)
+            assert (place, ledger.posts, ledger.gets, ledger.downloads) == (place, posts, gets, 4)
             assert ledger.violations == []
             ledger.clear()
         files = [str(path.relative_to(self.lake)) for path in self.lake.rglob("*.csv")]
@@ -92,7 +92,8 @@ def test_without_a_scheduler(world: World, airflow_home: Path) -> None:
         ["tasks", "test", "ways", f"{task_id}_{place}", LOGICAL_DATE] for place in PLACES for task_id in TASKS
     ]
     run(world, "-c", AIRFLOW, json.dumps(test_tasks))
-    world.check()
+    # Airflow 3.0 resumes what the run before has deferred, and does not begin anew.
+    world.check(*([2, 6] if AIRFLOW_3_0 else []))
 
     run(world, dag_file)
     world.check()

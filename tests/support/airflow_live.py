@@ -34,6 +34,7 @@ from tests.support.metadata import Metadata, Run
 from tests.support.ports import free_ports
 
 AIRFLOW_3 = not version("apache-airflow").startswith("2.")
+AIRFLOW_3_0 = version("apache-airflow").startswith("3.0.")
 
 # Job types as the components write them into the database with each heartbeat.
 JOBS = {"scheduler": "SchedulerJob", "triggerer": "TriggererJob", "dag-processor": "DagProcessorJob"}

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta, timezone
 from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_apns.sensors.apns import ApnsExportSensor
+from tests.support.airflow_live import AIRFLOW_3_0
 
 OPTIONS = {"neither": {}, "soft_fail": {"soft_fail": True}, "never_fail": {"never_fail": True}}
 MODES = {
@@ -16,6 +17,8 @@ MODES = {
     "poke": {"deferrable": False},
     "reschedule": {"deferrable": False, "mode": "reschedule"},
 }
+if AIRFLOW_3_0:  # Its sensors cannot be rescheduled under `dag.test()`, which hands them a date as text.
+    del MODES["reschedule"]
 ARGUMENTS = json.loads(os.environ.get("OUTCOMES", "{}"))
 BEGINNING = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
