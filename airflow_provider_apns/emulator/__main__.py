@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import re
 import signal
 import sys
@@ -62,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         description="A local stand-in for Apple's APNs data export service.",
         argument_default=argparse.SUPPRESS,
     )
-    described = dict(re.findall(r":param (\w+): (.+(?:\n {8}.+)*)", Settings.__doc__ or ""))
+    described = dict(re.findall(r":param (\w+): (.+(?:\n {4}.+)*)", inspect.getdoc(Settings) or ""))
     for field in fields(Settings):
         flag = "--dataset" if field.name == "datasets" else "--" + field.name.replace("_", "-")
         text = re.sub(r"\s+", " ", described[field.name]).replace("``", "")

@@ -6,7 +6,7 @@ The fault matrix: whatever goes wrong, nothing is lost.
     python -m tests.faults.matrix --only 503       the fields whose name has this
     python -m tests.faults.matrix --write FILE     the tables, for the docs
 
-Each field is one whole run against the emulator in which one thing goes wrong. It ends in one of two ways: mended, and
+Each field is one whole run against the emulator in which one thing goes wrong. It ends in one of two ways: fixed, and
 the object is what Apple serves; or refused, with an error of the provider's family, in bounded time, and the object of
 before is untouched. Anything else is lost, and the command fails. All that was logged, at DEBUG, and all that a
 traceback with local variables would show, is searched for the token and for signed URLs.
@@ -146,7 +146,7 @@ def judge(cell: Cell, apple: Emulator, content: bytes, error: BaseException | No
     if error is None:
         if content != served(cell.mode):
             return "lost", "", f"the object is {content[:200]!r}"
-        return "mended", "", "surprise" if cell.times == "for ever" and not cell.must_mend else ""
+        return "fixed", "", "surprise" if cell.times == "for ever" and not cell.must_mend else ""
     # What is to fail at once is wrapped for Airflow.
     cause = error if isinstance(error, (ApnsError, TaskTimeout)) else error.__cause__
     name, text = type(cause or error).__name__, str(error)
@@ -157,7 +157,7 @@ def judge(cell: Cell, apple: Emulator, content: bytes, error: BaseException | No
     if shown := shows(error, needles(apple)):
         return "lost", name, f"a traceback with locals shows the {shown}"
     if cell.must_mend:
-        return "lost", name, f"not mended: {text}"
+        return "lost", name, f"not fixed: {text}"
     if len(text) < 20:
         return "lost", name, f"says too little: {text!r}"
     return "refused", name, text
@@ -229,7 +229,7 @@ def show_progress(outcomes: Sequence[Outcome], total: int) -> None:
     if last.word == "lost":
         print(f"LOST {last.cell} ({last.seconds:.1f} s): {last.error} {last.detail[:1500]}", flush=True)
     elif last.detail == "surprise":
-        print(f"mended for ever? {last.cell}", flush=True)
+        print(f"fixed for ever? {last.cell}", flush=True)
     if last.seconds > 8:
         print(f"slow: {last.cell} took {last.seconds:.1f} s", flush=True)
     if len(outcomes) % 200 == 0:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from tests.faults.plan import ENDPOINTS, MODES, TIMES, Cell
 
-WORDS = ("mended", "refused", "lost")
+WORDS = ("fixed", "refused", "lost")
 
 DOCUMENT = """\
 # Fault matrix
@@ -17,7 +17,7 @@ Every fault of the emulator, and of the network before it, at every request of a
 ever; in the worker and in the triggerer; for one export and in a batch. Each field is a whole run, from the request to
 the object at its destination, and ends in one of two ways:
 
-- **mended**: the object is, byte for byte, what is made from the data that Apple serves;
+- **fixed**: the object is, byte for byte, what is made from the data that Apple serves;
 - **refused clearly**: an error of the provider's family, in bounded time; the object of before is untouched, and
   nothing is left beside it.
 
@@ -34,7 +34,7 @@ It takes about {minutes} minutes on two cores.
 
 What is refused at once is what no second try can mend, or what asks for so long a wait (more than five minutes) that
 it is left to Airflow's own retries; but whoever waits for an export anyway waits for that, too. All other faults are
-mended when they happen once or three times.
+fixed when they happen once or three times.
 
 Waits are scaled down: the rules that decide how long to wait are those of the package, but what they decide is added
 up, and two milliseconds are waited in its place. A read timeout is half a second (two in a batch) instead of thirty,
@@ -71,8 +71,8 @@ def document(outcomes: Sequence[Outcome], leaks: int, seconds: float) -> str:
 
 
 def totals(outcomes: Iterable[Outcome]) -> str:
-    tried, mended, refused, lost = counts(outcomes)
-    return f"{tried} tried: {mended} mended, {refused} refused clearly, {lost} lost"
+    tried, fixed, refused, lost = counts(outcomes)
+    return f"{tried} tried: {fixed} fixed, {refused} refused clearly, {lost} lost"
 
 
 def counts(outcomes: Iterable[Outcome]) -> list[str]:
@@ -87,7 +87,7 @@ def summary(outcomes: Sequence[Outcome]) -> str:
         groups[outcome.cell.place, MODES[outcome.cell.mode]].append(outcome)
     rows = [[*group, *counts(found)] for group, found in groups.items()]
     everything = [f"**{text}**" if text else "" for text in ("all", "", *counts(outcomes))]
-    head = ["where it goes wrong", "how it is run", "tried", "mended", "refused clearly", "lost"]
+    head = ["where it goes wrong", "how it is run", "tried", "fixed", "refused clearly", "lost"]
     return table(head, [*rows, everything])
 
 
@@ -96,7 +96,7 @@ def details(outcomes: Iterable[Outcome], endpoint: str) -> str:
     found: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for outcome in outcomes:
         if outcome.cell.endpoint == endpoint:
-            word = outcome.word if outcome.word == "mended" else f"`{outcome.error}`"
+            word = outcome.word if outcome.word == "fixed" else f"`{outcome.error}`"
             found[outcome.cell.fault][outcome.cell.times].add(word)
     rows = [
         [name, *(", ".join(sorted(words[times], reverse=True)) or "-" for times in TIMES)]
