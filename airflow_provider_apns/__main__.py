@@ -55,7 +55,8 @@ def _coverage(options: argparse.Namespace) -> int:
         if placeholder in options.path and not option:
             flag = placeholder[1:-1].replace("_", "-")
             raise ApnsInvalidRequestError(f"The path has {placeholder}: fill it in, or give --{flag}.")
-    layout = Layout.read(options.path, Dataset.parse(options.dataset or "channel"), options.app_id or "")
+    dataset = Dataset.parse(options.dataset or "channel")  # the one whose path may have {channel_id}
+    layout = Layout.read(options.path, dataset, options.app_id or "")
     path, now = object_path(layout.template, options.object_storage_conn_id), utc_now()
     objects = list_objects(path.fs, path.path, looked_at(now.date()))
     days = coverage(stored_days(objects), now.date(), options.settle_days)
