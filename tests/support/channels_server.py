@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import socket
 import ssl
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,11 +24,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tests.faults.certificates import make_certificates
+from tests.support.listener import Listener
 
 TEAM, APP, KEY_ID = "FOREIGN123", "org.example.foreign", "KEY4567890"
 
 
-class ChannelsServer:
+class ChannelsServer(Listener):
     """
     The service on a free port of loopback.
 
@@ -38,6 +38,7 @@ class ChannelsServer:
     """
 
     def __init__(self, folder: Path, channels: list[str]) -> None:
+        super().__init__()
         certificates = make_certificates(folder, ["127.0.0.1", "localhost"])["good"]
         self.ca_path = folder / "trusted.pem"
         self.channels = channels
@@ -48,8 +49,6 @@ class ChannelsServer:
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._tls.load_cert_chain(certificates / "server.pem")
         self._tls.set_alpn_protocols(["http/1.1", "h2"])
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
 
     @property
     def private_key(self) -> str:
@@ -67,23 +66,6 @@ class ChannelsServer:
     def fail(self, *troubles: tuple[int, str] | str) -> None:
         """Answer the next requests with a status and a reason, or with a GOAWAY that has a reason."""
         self.troubles += troubles
-
-    def __enter__(self) -> ChannelsServer:
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                wire, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(wire,), daemon=True).start()
 
     def _serve(self, wire: socket.socket) -> None:
         with suppress(OSError), self._tls.wrap_socket(wire, server_side=True) as tls:

@@ -6,31 +6,17 @@ import socket
 import threading
 from contextlib import suppress
 
+from tests.support.listener import Listener
 
-class HttpProxy:
+
+class HttpProxy(Listener):
     """Opens tunnels to wherever it is asked to, unless ``status`` says otherwise."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.status = "200 OK"
         self.heads: list[str] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
         self.url = f"http://user:its-password@127.0.0.1:{self.port}"
-
-    def __enter__(self) -> HttpProxy:
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
         with client, suppress(OSError):
