@@ -30,7 +30,8 @@ else:
 
 ROOT = Path(__file__).resolve().parents[2]
 
-NOTICED = {1, -24}  # a test failed, or took far longer; all else, such as tests that could not begin, is a hole
+NOTICED = {1, -24}  # a test failed, or took far longer; all else is a hole
+STATUSES = status_by_exit_code | {255: "its tests could not begin"}  # where mutmut says "timeout"
 
 
 def without_condition(node: cst.If) -> Iterator[cst.If]:
@@ -79,7 +80,7 @@ def unnoticed() -> Iterator[tuple[str, str]]:
             if exit_code not in NOTICED:
                 diff = get_diff_for_mutant(mutant, path=path)
                 changed = [line[1:].strip() for line in diff.splitlines()[2:] if line.startswith("+")]
-                yield " ".join(changed), f"{mutant}: {status_by_exit_code[exit_code]} ({exit_code})\n{diff}"
+                yield " ".join(changed), f"{mutant}: {STATUSES[exit_code]} ({exit_code})\n{diff}"
 
 
 def main() -> int:
