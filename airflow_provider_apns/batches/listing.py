@@ -36,13 +36,18 @@ class _Folder:
     values: tuple[tuple[str, str], ...] = ()
 
 
+_Match = tuple[_Folder, dict[str, Any], tuple[tuple[str, str], ...]]
+"""An entry of a folder, and the values that its path holds."""
+
+
 def list_objects(fs: Any, path: str, days: Days) -> dict[Key, datetime | None]:
     """
     List the stored objects of a layout.
 
     :param fs: the fsspec file system.
     :param path: the layout's template, as this file system writes paths.
-    :param days: the days to look for.
+    :param days: the days to look for. In each folder, the newest object of an earlier day is found, too: it tells that
+        days after it are missing, however long ago it was written.
     :return: when each object was written, by its key; ``None`` if the store does not say.
     :raises ApnsStorageError: without the right to list a folder.
     """
@@ -69,17 +74,26 @@ def _below(folder: str, parts: tuple[str, ...], values: tuple[tuple[str, str], .
     return _Folder("/".join([*([folder] if folder else []), *parts[:depth]]), parts[depth:], values)
 
 
-def _matches(
-    folder: _Folder, listed: list[dict[str, Any]], days: Days
-) -> Iterator[tuple[_Folder, dict[str, Any], tuple[tuple[str, str], ...]]]:
+def _matches(folder: _Folder, listed: list[dict[str, Any]], days: Days) -> Iterator[_Match]:
     pattern = _pattern_of(folder.below[0])
+    earlier: dict[date, _Match] = {}
     for entry in listed:
         match = pattern.fullmatch(entry["name"].rstrip("/").rpartition("/")[2])
         if match is None:
             continue
         values = {**dict(folder.values), **match.groupdict()}
-        if all(values[name] == value for name, value in folder.values) and _is_of_interest(values, days):
+        if any(values[name] != value for name, value in folder.values):
+            continue
+        try:
+            day = _key(values).day
+        except ValueError:  # such as 2026-02-30
+            continue
+        if day is None or day in days:
             yield folder, entry, tuple(values.items())
+        elif day < days.first:
+            earlier[day] = folder, entry, tuple(values.items())
+    if earlier:
+        yield earlier[max(earlier)]
 
 
 def _pattern_of(part: str) -> re.Pattern[str]:
@@ -92,13 +106,6 @@ def _pattern_of(part: str) -> re.Pattern[str]:
         else:
             pattern += re.escape(piece)
     return re.compile(pattern)
-
-
-def _is_of_interest(values: Mapping[str, str], days: Days) -> bool:
-    try:
-        return "date" not in values or date.fromisoformat(values["date"]) in days
-    except ValueError:  # such as 2026-02-30
-        return False
 
 
 def _key(values: Mapping[str, str]) -> Key:

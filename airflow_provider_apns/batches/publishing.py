@@ -102,10 +102,10 @@ class Destination:
             fresh = Table(normalised_columns(self.dataset))
             fresh.add(groups.get(key, []), table.columns)
             merged, kept = merge(fresh, stored)
-            data = write_rows(merged.rows, merged.columns, self.output_format)
-            result = publish(path, data, CONTENT_TYPES[self.output_format])
             asked = frozenset([key.day] if key.day else days)
             changed = changed_days(merged, stored) if stored else asked
+            data = write_rows(merged.rows, merged.columns, self.output_format)
+            result = publish(path, data, CONTENT_TYPES[self.output_format])
             return Written(result.path, result.size, result.sha256, len(merged.rows), kept, changed, asked - changed)
 
         # The oldest day is written only after all others: see Layout.keys.
@@ -128,8 +128,8 @@ def merge(fresh: Table, stored: Table | None) -> tuple[Table, int]:
     if stored is None:
         return fresh, 0
     owner = [name for name in ("date", "app_id", "channel_id") if any(c.name == name for c in fresh.columns)]
-    brought = fresh.by(owner).keys()
-    kept = [row for whose, rows in stored.by(owner).items() if whose not in brought for row in rows]
+    brought, owner_of = set(map(fresh.values_of(owner), fresh.rows)), stored.values_of(owner)
+    kept = [row for row in stored.rows if owner_of(row) not in brought]
     merged = Table(fresh.columns)
     merged.add(fresh.rows, fresh.columns)
     merged.add(kept, stored.columns)

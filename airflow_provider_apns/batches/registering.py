@@ -67,7 +67,7 @@ def keep(path: ObjectStoragePath, seen: Register) -> None:
         publish(path, data, CONTENT_TYPES[read_format(str(path), None)])
         time.sleep(SETTLING)
     if not includes(load(path), seen):
-        raise ApnsWriteError(f"Other tasks keep overwriting the register {path}: let only one DAG write it.")
+        raise ApnsWriteError(f"Other tasks keep overwriting the register {path}: let fewer tasks write it at once.")
 
 
 def tell(path: ObjectStoragePath, before: Register, seen: Register) -> None:

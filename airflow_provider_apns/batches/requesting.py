@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING
 from airflow_provider_apns.batches.batch import Asked, Batch, Channel
 from airflow_provider_apns.batches.concurrency import Progress, for_each
 from airflow_provider_apns.batches.failures import Failures
-from airflow_provider_apns.exceptions import ApnsError, ApnsExportFailedError, ApnsNotFoundError
+from airflow_provider_apns.exceptions import (
+    ApnsError,
+    ApnsExportFailedError,
+    ApnsNotFoundError,
+    ApnsRefusedError,
+    ApnsServiceError,
+)
+from airflow_provider_apns.hooks.connections import utc_now
 from airflow_provider_apns.protocol.days import Days
 from airflow_provider_apns.protocol.exports import Export, ExportRequest
 
@@ -107,7 +114,15 @@ class Requester:
         return windows
 
     async def _export(self, channel: Channel, days: Days) -> Export:
-        return await self.hook.request_export(ExportRequest(self.dataset, days, channel), self.app_id)
+        try:
+            return await self.hook.request_export(ExportRequest(self.dataset, days, channel), self.app_id)
+        except ApnsRefusedError as error:
+            if days.first in Days.available(utc_now().date()):
+                raise
+            raise ApnsServiceError(
+                f"Apple has deleted {days.first} since the task started, at midnight UTC. Run the task again: it then "
+                "exports the days that Apple still has."
+            ) from error
 
 
 def _given_up(export: Asked) -> ApnsExportFailedError:

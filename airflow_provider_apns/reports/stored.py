@@ -58,14 +58,21 @@ def _table(columns: tuple[Column, ...], rows: Iterable[Row]) -> Table:
     return table
 
 
+def _sharing() -> Callable[[Value], Value]:
+    """Return a function that returns the same object for equal texts or days: most rows repeat them."""
+    seen: dict[Value, Value] = {}
+    return lambda value: seen.setdefault(value, value) if isinstance(value, (str, date)) else value
+
+
 def _read_csv(data: bytes, wanted: tuple[Column, ...]) -> Table:
-    lines = csv.reader(io.StringIO(data.decode(), newline=""), strict=True)
+    lines = csv.reader(io.TextIOWrapper(io.BytesIO(data), "utf-8", newline=""), strict=True)
     columns = _columns(next(lines, []), wanted)
-    parsers = [_OF_TEXT[column.kind] for column in columns]
-    return _table(
-        columns,
-        [tuple(parse(text) if text else None for parse, text in zip(parsers, fields, strict=True)) for fields in lines],
-    )
+    parsers, share = [_OF_TEXT[column.kind] for column in columns], _sharing()
+
+    def row(fields: list[str]) -> Row:
+        return tuple(share(parse(text)) if text else None for parse, text in zip(parsers, fields, strict=True))
+
+    return _table(columns, map(row, lines))
 
 
 def _timestamp(text: str) -> datetime:
@@ -85,10 +92,16 @@ _OF_TEXT: dict[Kind, Callable[[str], Value]] = {
 
 
 def _read_jsonl(data: bytes, wanted: tuple[Column, ...]) -> Table:
-    records: list[dict[str, Any]] = [json.loads(line) for line in data.splitlines()]
-    names = dict.fromkeys(name for record in records for name in record)
-    columns = _columns(list(names), wanted) if records else wanted
-    return _table(columns, [tuple(_of_json(record.get(c.name), c) for c in columns) for record in records])
+    first, _, _ = data.partition(b"\n")
+    columns = _columns(list(json.loads(first)), wanted) if data else wanted
+    share, width = _sharing(), len(columns)
+
+    def row(record: dict[str, Any]) -> Row:
+        if len(record) != width:
+            raise ValueError("its lines differ in their columns")
+        return tuple(share(_of_json(record[column.name], column)) for column in columns)
+
+    return _table(columns, map(row, map(json.loads, io.BytesIO(data))))
 
 
 def _of_json(value: object, column: Column) -> Value:
@@ -110,4 +123,5 @@ def _read_parquet(data: bytes, wanted: tuple[Column, ...]) -> Table:
     columns = _columns(table.column_names, wanted)
     if table.schema.types != arrow_schema(columns).types:
         raise ValueError("its columns have other types")
-    return _table(columns, zip(*(column.to_pylist() for column in table.columns), strict=True))
+    share = _sharing()
+    return _table(columns, zip(*([*map(share, column.to_pylist())] for column in table.columns), strict=True))

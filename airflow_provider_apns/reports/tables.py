@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -45,12 +45,14 @@ class Table:
 
     def by(self, names: Sequence[str]) -> dict[tuple[Value, ...], list[Row]]:
         """Group the rows by the values of some columns."""
-        places = self._places(names)
+        values_of = self.values_of(names)
         groups: dict[tuple[Value, ...], list[Row]] = {}
         for row in self.rows:
-            groups.setdefault(tuple(row[place] for place in places), []).append(row)
+            groups.setdefault(values_of(row), []).append(row)
         return groups
 
-    def _places(self, names: Sequence[str]) -> list[int]:
+    def values_of(self, names: Sequence[str]) -> Callable[[Row], tuple[Value, ...]]:
+        """Return a function that takes a row's values of some columns."""
         present = [column.name for column in self.columns]
-        return [present.index(name) for name in names]
+        places = [present.index(name) for name in names]
+        return lambda row: tuple(row[place] for place in places)

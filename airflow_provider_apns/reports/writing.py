@@ -31,33 +31,35 @@ def write_rows(rows: Sequence[Row], columns: Sequence[Column], output_format: Fo
 
 def _write_csv(rows: Sequence[Row], columns: Sequence[Column]) -> bytes:
     flags = [index for index, column in enumerate(columns) if column.kind == "boolean"]
-    text = io.StringIO(newline="")
+    lines = _LfLines()
     # With CRLF, the writer quotes values that contain CR or LF. The line ends themselves become LF.
-    writer = csv.writer(_LfLines(text), lineterminator="\r\n")
+    writer = csv.writer(lines, lineterminator="\r\n")
     writer.writerow([column.name for column in columns])
     for row in rows:
         values = list(row)
         for index in flags:
             values[index] = _CSV_WORDS[values[index]]
         writer.writerow(values)
-    return text.getvalue().encode()
+    return lines.data.getvalue()
 
 
 class _LfLines:
-    """Makes the lines of ``csv.writer`` end in LF."""
+    """Takes the lines of ``csv.writer``, and makes them end in LF."""
 
-    def __init__(self, text: io.StringIO) -> None:
-        self._text = text
+    def __init__(self) -> None:
+        self.data = io.BytesIO()
 
     def write(self, line: str) -> None:
-        self._text.write(line.removesuffix("\r\n") + "\n")
+        self.data.write(f"{line[:-2]}\n".encode())
 
 
 def _write_jsonl(rows: Sequence[Row], columns: Sequence[Column]) -> bytes:
     names = [column.name for column in columns]
-    records = (dict(zip(names, row, strict=True)) for row in rows)
-    lines = [json.dumps(record, default=_in_iso_8601, ensure_ascii=False, separators=(",", ":")) for record in records]
-    return "".join(f"{line}\n" for line in lines).encode()
+    write_json = json.JSONEncoder(default=_in_iso_8601, ensure_ascii=False, separators=(",", ":")).encode
+    data = io.BytesIO()
+    for row in rows:
+        data.write(f"{write_json(dict(zip(names, row, strict=True)))}\n".encode())
+    return data.getvalue()
 
 
 def _in_iso_8601(moment: date) -> str:
@@ -69,8 +71,7 @@ def _write_parquet(rows: Sequence[Row], columns: Sequence[Column]) -> bytes:
     import pyarrow.parquet
 
     schema = arrow_schema(columns)
-    values: Any = zip(*rows, strict=True) if rows else [()] * len(columns)
-    arrays = [pyarrow.array(column, field.type) for column, field in zip(values, schema, strict=True)]
+    arrays = [pyarrow.array([row[place] for row in rows], field.type) for place, field in enumerate(schema)]
     table = pyarrow.Table.from_arrays(arrays, schema=schema)
     buffer = io.BytesIO()
     pyarrow.parquet.write_table(table, buffer, compression="zstd")

@@ -34,12 +34,12 @@ class ApnsToObjectStorageOperator(BaseOperator):
 
     Without ``first_day`` and ``last_day``, the task keeps its path complete. Of the days that Apple still has (30 days
     ago to yesterday, in UTC), it exports those that are not stored, and those whose numbers may have grown since they
-    were stored. The store itself says what is stored, and since when.
+    were stored. It looks at the stored objects and at when they were written.
 
-    The task defers once, however many exports there are, and holds no worker slot while Apple builds them. Nothing is
-    written before everything has been downloaded. Rows have normalised columns; a withheld count is null, and
-    ``withheld`` is true. When an object is replaced, its rows of other days, apps and channels are kept. If an export
-    fails, the task asks for its days in another window.
+    The task defers once for all exports, and again only if one fails. It holds no worker slot while Apple builds them.
+    Nothing is written before everything has been downloaded. Rows have normalised columns; a withheld count is null,
+    and ``withheld`` is true. When an object is replaced, its rows of other days, apps and channels are kept. If an
+    export fails, the task asks for its days in another window.
 
     The task returns a summary: ``path``, ``paths`` (the first hundred), ``objects``, ``rows``, ``bytes``, ``sha256``
     (of a single object), ``days`` (whose content is new or has changed), ``days_unchanged``, ``days_lost``,
@@ -53,12 +53,12 @@ class ApnsToObjectStorageOperator(BaseOperator):
         per channel, in URL-safe base64 without padding. ``{app_id}`` and ``{dataset}`` are filled in. (templated)
     :param first_day: first day, ``yyyy-MM-dd``, at most 30 days ago (UTC). (templated)
     :param last_day: last day, included; in the past (UTC), and not before the first day. (templated)
-    :param settle_days: how many days after its end a day's numbers keep growing, 0 to 29. A day that was written
+    :param settle_days: how many days after the end of a day its numbers are final, 0 to 29. A day that was written
         later than that is not exported again.
-    :param channel_ids: the channels, for the channel dataset: a list, a template, or an upstream task's output; or
-        ``"all"``, which asks Apple for those that the app has now; or the path of a register, as
-        :class:`~airflow_provider_apns.operators.apns.ApnsListChannelsOperator` returns it, which takes those that were
-        seen on or after the first day wanted, deleted ones included. (templated)
+    :param channel_ids: the channels, for the channel dataset: a list, a template, or an upstream task's output.
+        ``"all"`` asks Apple for those that the app has now. The path of a register, which
+        :class:`~airflow_provider_apns.operators.apns.ApnsListChannelsOperator` returns, takes those that were seen on
+        or after the first day wanted, deleted ones included. (templated)
     :param output_format: ``csv``, ``jsonl`` or ``parquet`` (needs the extra ``parquet``), if the path's suffix does not
         say it. (templated)
     :param on_channel_error: ``fail`` if a channel cannot be exported, naming all such channels; or ``skip`` them, and
@@ -68,8 +68,8 @@ class ApnsToObjectStorageOperator(BaseOperator):
     :param app_id: bundle identifier, if not the connection's. (templated)
     :param apns_conn_id: the connection. (templated)
     :param object_storage_conn_id: the object store's connection, if the path does not name it. (templated)
-    :param overwrite: whether to replace objects that exist. Otherwise the task fails if one does, and so does a retry
-        after a try that has written some.
+    :param overwrite: whether to replace objects that exist. If false, the task fails if one does. A retry fails, too,
+        if the first try wrote some.
     :param poke_interval: the longest time between two polls of an export, in seconds.
     :param timeout: how many seconds to wait for Apple before the task fails.
     :param max_bytes: the largest decompressed report, a guard against decompression bombs; 64 MiB by default.

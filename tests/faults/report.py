@@ -13,16 +13,16 @@ WORDS = ("fixed", "refused", "lost")
 DOCUMENT = """\
 # Fault matrix
 
-Every fault of the emulator, and of the network before it, at every request of an export: once, three times, for
-ever; in the worker and in the triggerer; for one export and in a batch. Each field is a whole run, from the request to
-the object at its destination, and ends in one of two ways:
+The test runs every fault of the emulator and of the network, at every request of an export: once, three times and for
+ever; in the worker and in the triggerer; for one export and for a batch. Each cell is a complete run, from the request
+to the written object. It ends in one of two ways:
 
-- **fixed**: the object is, byte for byte, what is made from the data that Apple serves;
-- **refused clearly**: an error of the provider's family, in bounded time; the object of before is untouched, and
-  nothing is left beside it.
+- **fixed**: the object is, byte for byte, what the provider makes from Apple's data;
+- **refused clearly**: the run ends in time with an error of the provider; the old object is unchanged and no temporary
+  file remains.
 
-Anything else is **lost**. Besides, all that was logged, at DEBUG, and all that a traceback with local variables would
-show, is searched for the token and for signed URLs, and the emulator tells whether the token came where it must not.
+Anything else is **lost**. The test also searches the logs (at DEBUG) and tracebacks with local variables for the token
+and for signed URLs. The emulator reports whether the token was sent to a wrong place.
 
     $ make fault-matrix
     {totals}
@@ -32,14 +32,12 @@ It takes about {minutes} minutes on two cores.
 
 {summary}
 
-What is refused at once is what no second try can mend, or what asks for so long a wait (more than five minutes) that
-it is left to Airflow's own retries; but whoever waits for an export anyway waits for that, too. All other faults are
-fixed when they happen once or three times.
+The provider refuses at once if a retry cannot help, or if the server asks for more than five minutes. The trigger does
+wait that long. All other faults are fixed if they happen once or three times.
 
-Waits are scaled down: the rules that decide how long to wait are those of the package, but what they decide is added
-up, and two milliseconds are waited in its place. A read timeout is half a second (two in a batch) instead of thirty,
-and a task's timeout seconds instead of a day. By the real rules, the longest that a field with one export would have
-waited is {longest:.0f} minutes ({longest_cell}), where nobody asks for more.
+The test does not wait: it adds up the delays. A read timeout is half a second (two in a batch) instead of thirty, and a
+task's timeout is seconds instead of a day. With the real delays, the longest wait of a cell with one export (except where
+the server asks for an hour) would be {longest:.0f} minutes ({longest_cell}).
 
 {details}
 """

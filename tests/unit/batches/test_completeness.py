@@ -56,6 +56,7 @@ def test_wanted_are_apples_days_that_are_not_stored_or_not_settled(naive: dict[d
 def test_lost_are_days_too_old_for_apple_after_a_stored_one() -> None:
     assert lost_days({ago(60), ago(58), ago(33)}, TODAY) == [ago(n) for n in (59, *range(57, 33, -1), 32, 31)]
     assert lost_days({ago(12)}, TODAY) == []
+    assert lost_days({ago(131), ago(30)}, TODAY) == [ago(n) for n in range(90, 30, -1)]
     assert lost_days(set(), TODAY) == []
 
 

@@ -72,10 +72,20 @@ def write(folder: Path, *names: str) -> None:
 def test_objects_are_found_with_one_listing_for_each_folder(
     tmp_path: Path, path: str, names: list[str], keys: list[Key], listings: int
 ) -> None:
-    write(tmp_path, *names, "2026-02-28.csv", "day=2026-02-28/m.csv", "2026-03-99.csv", "notes.txt")
+    write(tmp_path, *names, "2026-04-01.csv", "day=2026-04-01/m.csv", "2026-03-99.csv", "notes.txt")
     fs = Counting()
     assert list_objects(fs, f"{tmp_path}/{path}", MARCH) == dict.fromkeys(keys, WRITTEN)
     assert len(fs.listed) == listings
+
+
+@pytest.mark.parametrize("path", ["{date}.csv", "day={date}/m.csv", "channel={channel_id}/{date}.csv"])
+def test_of_earlier_days_the_newest_is_found_and_no_other_is_looked_at(tmp_path: Path, path: str) -> None:
+    days = [date(2026, 2, 28), date(2026, 2, 27), date(2025, 2, 28)]
+    write(tmp_path, *(path.format(date=day, channel_id="AAAA") for day in [*days, SECOND]))
+    fs = Counting()
+    found = list_objects(fs, f"{tmp_path}/{path}", MARCH)
+    assert [key.day for key in found] == [SECOND, days[0]]
+    assert len(fs.listed) <= 3
 
 
 def test_a_folder_with_the_name_of_an_object_is_none(tmp_path: Path) -> None:

@@ -16,7 +16,9 @@ from airflow_provider_apns.exceptions import (
     ApnsTokenError,
 )
 from airflow_provider_apns.hooks.apns_async import ApnsAsyncHook
-from tests.unit.batches.orders import requested, requester
+from airflow_provider_apns.protocol.days import Days
+from tests.unit.batches.orders import requested, requester, wanting
+from tests.unit.helpers import day
 
 UNKNOWN = base64.b64encode(b"no such channel!").decode()
 
@@ -59,6 +61,14 @@ async def test_a_failed_export_is_asked_for_in_two_other_ways(apple: Emulator, h
     assert batch.channels == [apple.channel_ids[0], apple.channel_ids[2]]
     assert f"nor {requesting.MAX_OTHER_WAYS} others" in batch.failed[apple.channel_ids[1]].reason
     assert apple.ledger.exports_created == 5
+
+
+async def test_a_day_that_became_too_old_while_the_task_ran_is_left_to_a_retry(
+    apple: Emulator, hook: ApnsAsyncHook
+) -> None:
+    yesterday = wanting(None, days=Days.parse(day(-31), day(-2)))
+    with pytest.raises(ApnsServiceError, match=f"Apple has deleted {day(-31)} since the task started"):
+        await requester(hook, apple, yesterday).request(yesterday)
 
 
 class TestFailures:

@@ -68,7 +68,10 @@ class _Handler(socketserver.BaseRequestHandler):
             self.request.sendall(self.server.tunnel_answer)
             if self.server.tls is None:
                 return
-            self.request = self.server.tls.wrap_socket(self.request, server_side=True)
+            try:
+                self.request = self.server.tls.wrap_socket(self.request, server_side=True)
+            except ssl.SSLError:  # The client does not trust the certificate.
+                return
             request = self._read()
         if request:
             self.request.sendall(self.server.answer_to(_target(request)))

@@ -192,7 +192,7 @@ def test_what_another_run_has_overwritten_is_added_again(tmp_path: Path, monkeyp
 def test_one_fails_if_others_overwrite_it_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = ObjectStoragePath(f"file://{tmp_path}/register.jsonl")
     race(monkeypatch, path, [listed(["AAAA"], NOON)] * 99)
-    with pytest.raises(ApnsWriteError, match="let only one DAG write it"):
+    with pytest.raises(ApnsWriteError, match="let fewer tasks write it at once"):
         registering.keep(path, listed(["BBBB"], NOON))
 
 
