@@ -38,11 +38,11 @@ def measure(bench: Bench, say: Callable[[str], None]) -> list[Row]:
             compared(week, week_bare),
             {"bare aiohttp script": described(week_bare)},
             all(week[figure] <= TIMES * week_bare[figure] for figure in ("wall", "cpu")),
-            f"{CONCURRENCY} connections each, plain http on loopback, to a server that answers from constants so that "
-            "the client decides; ours reads, sorts and writes one CSV of 70,000 rows, the script throws all away; "
-            "without the pauses between two looks. CPU time is held to the goal, too, since a busy machine makes both "
-            "wait alike. Memory is the peak over what the process had before, with Airflow and what it loads to find "
-            "object stores",
+            f"each client has {CONCURRENCY} connections, with plain http on loopback. The server answers from "
+            "constants, so that the client decides the time. Ours reads, sorts and writes one CSV of 70,000 rows; the "
+            "script discards all data. There are no pauses between polls. CPU time must meet the goal, too, because "
+            "on a busy machine both clients wait alike. Memory is the peak above what the process had before, with "
+            "Airflow and what it loads to find object stores",
         ),
         Row(
             f"10,000 channels x {MONTH} days in one task",
@@ -50,7 +50,7 @@ def measure(bench: Bench, say: Callable[[str], None]) -> list[Row]:
             compared(month, month_bare),
             {"bare aiohttp script": described(month_bare)},
             month["memory"] <= MEGABYTES * 1e6,
-            "the same with one CSV of 300,000 rows",
+            "the same, with one CSV of 300,000 rows",
         ),
         Row(
             f"10,000 channels x {MONTH} days, a path kept complete, with nothing stored yet",
@@ -58,7 +58,7 @@ def measure(bench: Bench, say: Callable[[str], None]) -> list[Row]:
             compared(keep, month_bare),
             {"bare aiohttp script": described(month_bare)},
             keep["memory"] <= MEGABYTES * 1e6,
-            "no days are given; ours lists what is stored, and writes one CSV per day",
+            "no days are given. Ours lists what is stored, and writes one CSV per day",
         ),
         Row(
             "the same, a day's run: nothing to do but three unsettled days",
@@ -66,7 +66,7 @@ def measure(bench: Bench, say: Callable[[str], None]) -> list[Row]:
             compared(keep_on, month_bare),
             {"bare aiohttp script": described(month_bare)},
             keep_on["memory"] <= MEGABYTES * 1e6,
-            "ours reads the stored rows of the three days, and writes them again with the new ones",
+            "ours reads the stored rows of the three days, and writes them again with the new rows",
         ),
     ]
 
@@ -98,8 +98,8 @@ def requests(bench: Bench, say: Callable[[str], None]) -> list[Row]:
             f"{posts:g} POST, {looks:g} status GET, {downloads:g} download",
             {"a poll each 5 s": f"1 POST, {1 + seconds // 5} status GET, 1 download"},
             posts == 1 and downloads == 1 and looks <= 7,
-            "ours looks after 2, 5, 9.5 and 16 s, then every 10, 15, 23, 34, 51 and 60 s (a little less, by chance); a "
-            "task that defers looks first after 7 s, since Airflow cannot resume it sooner. One GET is for a fresh "
-            "download URL, since a signed URL is never kept",
+            "ours polls after 2, 5, 9.5 and 16 s, then every 10, 15, 23, 34, 51 and 60 s, each a little less at "
+            "random. A deferred task polls first after 7 s, because Airflow cannot resume it sooner. One GET fetches "
+            "a new download URL, because signed URLs are never kept",
         )
     ]

@@ -42,8 +42,8 @@ def measure(bench: Bench, say: Callable[[str], None]) -> list[Row]:
                 for name, figures in found.items()
             },
             ours["cpu"] <= MILLISECONDS and ours["modules"] <= MODULES,
-            "our sensor, all operators and the transfer together, against one class of each peer; in a clean process "
-            "that has run `from airflow.sdk import DAG`, as every DAG file does",
+            "all of our operators and the sensor together, against one class of each peer. Each import runs in a "
+            "clean process that has run `from airflow.sdk import DAG`, as every DAG file does",
         ),
         Row(
             "HTTP libraries, pyarrow, hook and trigger code loaded by that import",

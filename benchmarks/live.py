@@ -37,11 +37,11 @@ def measure(bench: Bench, say: Callable[[str], None]) -> list[Row]:
             f"worker starts per export: {dag_id.replace('_', ' ')}",
             f"{goal}",
             f"{starts[dag_id]}",
-            {"http, three tasks": f"{starts['http_three_tasks']}, its sensor's second look finds the report"},
+            {"http, three tasks": f"{starts['http_three_tasks']}, its sensor's second poll finds the report"},
             starts[dag_id] <= goal,
-            f"processes that worked on a task, counted in its log, for a report that takes {SECONDS} s, on a whole "
-            "Airflow with the LocalExecutor; http's sensor can wait for such an answer in a worker only, and takes one "
-            "more start for each look",
+            f"processes that worked on a task, as its log shows, for a report that takes {SECONDS} s, on a complete "
+            "Airflow with the LocalExecutor. The http sensor can wait for such an answer only in a worker, and each "
+            "poll takes another start",
         )
         for dag_id, goal in GOALS.items()
     ]

@@ -32,10 +32,10 @@ INTRODUCTION = """\
 
 <!-- Written by `make bench`; edit benchmarks/report.py instead. -->
 
-What a deployment pays for this provider, beside what it pays for others: a DAG parse, a waiting export, a batch of ten
-thousand. One command, `make bench`, installs us and the peers at the versions in `constraints/bench.txt`, measures all
-in turn in processes of one kind, and writes this page. Figures are medians over rounds; times are CPU times unless it
-says otherwise. Seconds depend on the machine, ratios travel.
+What this provider costs, compared with others: for a DAG parse, a waiting export and a batch of ten thousand.
+`make bench` installs this provider and its peers at the versions in `constraints/bench.txt`, measures each in turn in
+the same kind of process, and writes this page. Figures are medians over several rounds. Times are CPU times unless
+stated otherwise. Seconds depend on the machine, ratios much less.
 
 | figure | goal | ours | others | |
 |---|---|---|---|---|

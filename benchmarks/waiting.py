@@ -45,19 +45,19 @@ def polls(bench: Bench, say: Callable[[str], None]) -> list[Row]:
             f"{ours['poll']:.0f} us: {spread:.2f} times the loop with polls spread, {in_step:.2f} times that in step",
             others(found, "poll"),
             max(spread, in_step) <= TIMES,
-            "each way in a process of its own with Airflow loaded and logging as in a triggerer, the server in "
-            "another, TLS on loopback; a poll each second, a little less by chance. The bare loop has one aiohttp "
-            "session and nothing but requests; spread, it sleeps for 0.8 to 1.0 times the interval, as ours does. "
-            "Polls that come in the same instant take less each, as a turn of the event loop serves many. Ours must "
-            "not come in step, but the goal is held to the better of both loops. Counted from the third poll of each "
-            "export on, when all connections are open, and after a full garbage collection",
+            "each client runs in its own process, with Airflow loaded and logging as in a triggerer. The server runs "
+            "in another process, with TLS on loopback. Each export is polled about once a second. The bare loop has "
+            "one aiohttp session and only sends requests. With polls spread, it sleeps for 0.8 to 1.0 times the "
+            "interval, as ours does. Polls in step cost less each, because one turn of the event loop serves many of "
+            "them. Ours must not poll in step, but the goal compares it with the better of both loops. Polls count "
+            "from the third of each export on, when all connections are open, and after a full garbage collection",
         ),
         Row(
-            "CPU until a trigger has looked twice",
+            "CPU until a trigger has polled twice",
             "-",
             f"{ours['start']:.0f} us",
             others(found, "start"),
-            note="with Airflow's lookup of the connection, the first connections and their TLS handshakes",
+            note="includes Airflow's lookup of the connection, the first connections and their TLS handshakes",
         ),
         Row(
             f"connections opened by 1,000 waiting exports, {POLLS} polls each",
@@ -101,10 +101,10 @@ def block(bench: Bench, say: Callable[[str], None]) -> list[Row]:
             "1,000 exports wait",
             OURS,
             peers,
-            "how late a sleep of 5 ms in the same loop came back, as the triggerer's own watchdog measures it. All "
-            "triggers start in the same instant; ours look first after 7 to 9 s, as the sensor has them do, the others "
-            "at once. One export was waited for before, and all garbage collected; a later full collection of "
-            "Airflow's heap counts",
+            "how late a sleep of 5 ms in the same loop ended, as the triggerer's own watchdog measures it. All "
+            "triggers start at the same moment. Ours poll first after 7 to 9 s, as the sensor makes them; the others "
+            "poll at once. Before that, one export was awaited and all garbage was collected. A later full collection "
+            "of Airflow's heap counts",
         ),
-        row("a batch of 10,000 waits", BATCH, {}, "the same, with the one trigger that the operator defers to"),
+        row("a batch of 10,000 waits", BATCH, {}, "the same, with the operator's single trigger"),
     ]

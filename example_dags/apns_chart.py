@@ -27,7 +27,7 @@ with DAG(
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
     max_active_runs=1,
-    default_args={"retries": 3, "retry_delay": pendulum.duration(minutes=5)},
+    default_args={"retries": 3, "retry_delay": pendulum.duration(minutes=10)},
     doc_md=__doc__,
     tags=["apns", "example"],
 ) as export_dag:

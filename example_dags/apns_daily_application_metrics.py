@@ -33,7 +33,7 @@ with DAG(
     schedule=CronDataIntervalTimetable("0 6 * * *", timezone="UTC"),
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
-    default_args={"retries": 3, "retry_delay": pendulum.duration(minutes=5)},
+    default_args={"retries": 3, "retry_delay": pendulum.duration(minutes=10)},
     doc_md=__doc__,
     tags=["apns", "example"],
 ) as dag:

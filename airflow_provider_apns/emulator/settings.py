@@ -25,7 +25,7 @@ class Settings:
     :param team_id: the token's team
     :param app_id: the token's app
     :param datasets: what the token is for; Apple's tokens are for one dataset, the demo token is for all; repeatable
-    :param jwt: make a token that is a JWT with the same claims as Apple's
+    :param jwt: make a token that is a JWT with the claims of published tokens
     :param token_expires_in_days: days until that token expires: a whole number ends at midnight UTC, as with Apple's
         tokens, a fraction at that very moment; a negative number makes an expired token
     :param channels: how many broadcast channels the app has
@@ -34,7 +34,7 @@ class Settings:
     :param days: how many days back the data goes
     :param seed: determines every number, channel identifier and chance
     :param processing_seconds: how long an export stays PROCESSING
-    :param processing_polls: how many status requests are answered PROCESSING, at least
+    :param processing_polls: the least number of status requests that are answered PROCESSING
     :param latency: seconds added to every answer
     :param fail: which exports become FAILED: a share of them, channels or datasets
     :param expire: which exports become EXPIRED: a share of them, channels or datasets

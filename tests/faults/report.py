@@ -36,8 +36,8 @@ The provider refuses at once if a retry cannot help, or if the server asks for m
 wait that long. All other faults are fixed if they happen once or three times.
 
 The test does not wait: it adds up the delays. A read timeout is half a second (two in a batch) instead of thirty, and a
-task's timeout is seconds instead of a day. With the real delays, the longest wait of a cell with one export (except where
-the server asks for an hour) would be {longest:.0f} minutes ({longest_cell}).
+task's timeout is seconds instead of a day. With the real delays, the longest wait of a cell with one export (except
+where the server asks for an hour) would be {longest:.0f} minutes ({longest_cell}).
 
 {details}
 """
