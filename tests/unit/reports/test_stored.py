@@ -17,6 +17,8 @@ from airflow_provider_apns.reports.writing import write_rows
 FORMATS: list[Format] = ["csv", "jsonl", "parquet"]
 COLUMNS = (*normalised_columns(Dataset.CHANNEL), Column("environment", "string"))
 
+DELIVERED = b'{"date": "2026-01-01", "app_id": "a", "push_type": "b", "status": "c", "count": 1}\n'
+
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
 counts = st.none() | st.integers(0, 2**63 - 1)
 rows = st.tuples(st.dates(), texts, texts, counts, counts, counts, st.booleans(), st.none() | texts)
@@ -46,6 +48,8 @@ def test_what_was_written_is_read_back(output_format: Format, written: list[Row]
         ("jsonl", b'{"date": "2026-01-01", "app_id": "a", "push_type": "b", "status": "c", "count": "1"}\n'),
         ("jsonl", b'{"date": 1, "app_id": "a", "push_type": "b", "status": "c", "count": 1}\n'),
         ("jsonl", b"{"),
+        ("jsonl", DELIVERED + b'{"date": "2026-01-01"}\n'),
+        ("jsonl", DELIVERED + DELIVERED.replace(b"}", b', "more": 1}')),
         ("parquet", b"PAR1"),
         ("parquet", b""),
     ],
